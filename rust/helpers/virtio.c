@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: GPL-2.0
+
+#include <linux/scatterlist.h>
+#include <linux/virtio.h>
+#include <linux/virtio_byteorder.h>
+#include <linux/virtio_config.h>
+
+/*
+ * Not virtio_has_feature(): that one is BUG() for a bit that the driver forgot in its table,
+ * this one says no.
+ */
+__rust_helper bool rust_helper_next_virtio_test_bit(const struct virtio_device *vdev,
+						    unsigned int fbit)
+{
+	return fbit < VIRTIO_FEATURES_BITS && __virtio_test_bit(vdev, fbit);
+}
+
+__rust_helper void rust_helper_next_virtio_clear_bit(struct virtio_device *vdev,
+						     unsigned int fbit)
+{
+	if (fbit < VIRTIO_FEATURES_BITS)
+		__virtio_clear_bit(vdev, fbit);
+}
+
+__rust_helper bool rust_helper_next_virtio_offers(struct virtio_device *vdev, unsigned int fbit)
+{
+	u64 features[VIRTIO_FEATURES_U64S];
+
+	virtio_get_features(vdev, features);
+	return fbit < VIRTIO_FEATURES_BITS && virtio_features_test_bit(features, fbit);
+}
+
+__rust_helper int rust_helper_next_virtio_find_vqs(struct virtio_device *vdev, unsigned int nvqs,
+						   struct virtqueue *vqs[],
+						   struct virtqueue_info infos[])
+{
+	return virtio_find_vqs(vdev, nvqs, vqs, infos, NULL);
+}
+
+__rust_helper void rust_helper_next_virtio_del_vqs(struct virtio_device *vdev)
+{
+	vdev->config->del_vqs(vdev);
+}
+
+__rust_helper void rust_helper_next_virtio_device_ready(struct virtio_device *vdev)
+{
+	virtio_device_ready(vdev);
+}
+
+__rust_helper bool rust_helper_next_virtio_has_config(const struct virtio_device *vdev)
+{
+	return vdev->config->get;
+}
+
+__rust_helper u32 rust_helper_next_virtio_cread_le32(struct virtio_device *vdev,
+						     unsigned int offset)
+{
+	__le32 value = 0;
+
+	vdev->config->get(vdev, offset, &value, sizeof(value));
+	return le32_to_cpu(value);
+}
+
+__rust_helper void rust_helper_next_virtio_cwrite_le32(struct virtio_device *vdev,
+						       unsigned int offset, u32 value)
+{
+	__le32 raw = cpu_to_le32(value);
+
+	vdev->config->set(vdev, offset, &raw, sizeof(raw));
+}
+
+__rust_helper u32 rust_helper_next_cpu_to_virtio32(const struct virtio_device *vdev, u32 value)
+{
+	return (__force u32)cpu_to_virtio32((struct virtio_device *)vdev, value);
+}
+
+/*
+ * Does adding a buffer to this queue map its pages for DMA (and so perhaps copy them)? It does
+ * if the queue has a DMA device, or if the device brings its own map operations.
+ */
+__rust_helper bool rust_helper_next_virtqueue_maps(struct virtqueue *vq)
+{
+	return virtqueue_dma_dev(vq) || vq->vdev->map;
+}
+
+/* One entry for `len` bytes from page frame `pfn` on, which virtio is to map if it maps at all. */
+__rust_helper void rust_helper_next_sg_init_pfn(struct scatterlist *sg, unsigned long pfn,
+						unsigned int len)
+{
+	sg_init_table(sg, 1);
+	sg_set_page(sg, pfn_to_page(pfn), len, 0);
+}
+
+/* The same, with its bus address filled in: virtio takes it as it is and touches no page. */
+__rust_helper void rust_helper_next_sg_init_pfn_premapped(struct scatterlist *sg,
+							  unsigned long pfn, unsigned int len)
+{
+	rust_helper_next_sg_init_pfn(sg, pfn, len);
+	sg_dma_address(sg) = PFN_PHYS(pfn);
+	sg_dma_len(sg) = len;
+}

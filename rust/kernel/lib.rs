@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! The `kernel` crate, plus the abstractions that are not upstream yet.
+//!
+//! A driver says `extern crate kernel_next as kernel;` and then reads as it would in the kernel
+//! tree: everything of the real `kernel` crate is re-exported here, and the modules below are what
+//! is to become part of it. A module of the same name shadows the kernel's, and re-exports it.
+
+#![crate_name = "kernel_next"]
+
+#[doc(no_inline)]
+pub use kernel::*;
+
+#[doc(hidden)]
+pub mod bindings;
+
+/// Prefix to appear before log messages printed from within this crate.
+#[allow(
+    dead_code,
+    reason = "used by `pr_*!`, which not every configuration calls here"
+)]
+const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
