@@ -13,6 +13,9 @@ pub use kernel::*;
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod mm;
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+mod testing;
 
 /// Prefix to appear before log messages printed from within this crate.
 #[allow(

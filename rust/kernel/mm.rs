@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory management: free pages, and pages that a driver holds.
+//!
+//! There are two ways to free memory here, with different contracts:
+//!
+//! - [`FreeWalk`] looks at the free lists and takes nothing: what it reports was free at the
+//!   instant of the look and may be in use again by now. That is a *hint*.
+//! - [`PageRun::alloc`] takes pages out of the allocator: they stay free of other use until the
+//!   [`PageRun`] is dropped. Such pages are *held*.
+//!
+//! C headers: [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h),
+//! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
+
+mod free_list;
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+mod free_list_test;
+mod free_walk;
+mod page_run;
+mod page_run_stack;
+mod pfn_range;
+mod run_set;
+mod shrinker;
+mod zone;
+
+pub use self::free_list::{
+    Batch,
+    Cursor,
+    FreeLists,
+    Full,
+    Neighbour,
+    Sink,
+    Windowed, //
+};
+pub use self::free_walk::{
+    FreeWalk,
+    WalkStats, //
+};
+pub use self::page_run::PageRun;
+pub use self::page_run_stack::PageRunStack;
+pub use self::pfn_range::PfnRange;
+pub use self::run_set::{
+    Run,
+    RunSet, //
+};
+pub use self::shrinker::{
+    Shrinker,
+    ShrinkerRegistration, //
+};
+pub use self::zone::{
+    Node,
+    Nodes,
+    Zone,
+    Zones, //
+};
+
+use crate::bindings;
+
+/// The highest order of a block of free pages.
+///
+/// A kernel constant, 10 on x86-64 (4 MiB). Before Linux 6.4 `MAX_ORDER` was one more than this.
+pub const MAX_PAGE_ORDER: u32 = bindings::NEXT_MAX_PAGE_ORDER;
+
+/// Returns whether free pages have a content that the kernel relies on.
+///
+/// That is so when pages are zeroed (`init_on_free=1`) or poisoned (`page_poison=1`) as they are
+/// freed: the allocator then hands them out without looking again. If the host drops such a page
+/// that nobody holds, its next owner finds the wrong content.
+pub fn free_pages_have_content() -> bool {
+    // SAFETY: Both functions only read static keys, and may be called from any context.
+    unsafe { bindings::next_want_init_on_free() || bindings::next_page_poisoning_enabled() }
+}
+
+/// Lets other tasks run if it is their turn.
+///
+/// For loops of unbounded length in process context; must not be called with a spinlock held.
+pub fn cond_resched() {
+    // SAFETY: Always safe to call; the kernel warns if the context must not sleep.
+    unsafe { bindings::next_cond_resched() }
+}
