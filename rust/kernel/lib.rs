@@ -16,6 +16,7 @@ pub mod bindings;
 pub mod mm;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod testing;
+pub mod virtio;
 pub mod workqueue;
 
 /// Prefix to appear before log messages printed from within this crate.

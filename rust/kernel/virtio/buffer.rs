@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Memory that is lent to a device.
+
+use crate::{
+    mm::{
+        PageRun,
+        PfnRange,
+        Run, //
+    },
+    prelude::*, //
+};
+use core::marker::PhantomData;
+
+/// Memory that can be lent to a device.
+///
+/// A [`Virtqueue`](super::Virtqueue) takes it by value, and gives it back when the device has used
+/// it: nobody else can get at it meanwhile. If the device never does, it is dropped after the
+/// device was reset.
+pub trait Buffer: Send + 'static {
+    /// Returns the memory as the device is to see it.
+    fn segment(&self) -> Segment<'_>;
+}
+
+/// A piece of memory as a device sees it.
+///
+/// It can only be made from something that keeps the memory where it is, and keeps others away
+/// from it, for as long as it exists.
+pub struct Segment<'a> {
+    pub(super) memory: Memory,
+    _owner: PhantomData<&'a ()>,
+}
+
+/// The memory of a [`Segment`].
+pub(super) enum Memory {
+    /// Bytes that the device reads.
+    Readable(*const u8, usize),
+    /// Pages that the device may write to.
+    Writable(PfnRange),
+    /// Page frames that the device is told of, and that are none of our business otherwise.
+    Hint(PfnRange),
+}
+
+impl<'a> Segment<'a> {
+    fn new(memory: Memory) -> Self {
+        Self {
+            memory,
+            _owner: PhantomData,
+        }
+    }
+
+    /// Pages that belong to a run, for the device to do with as it likes.
+    pub fn pages(run: &'a PageRun) -> Self {
+        Self::new(Memory::Writable(run.range()))
+    }
+
+    /// Page frames that were free a moment ago.
+    ///
+    /// The entry in the ring looks as if the device might write to them. Nothing on the way does:
+    /// the address is given to the ring as it is, so that no page is mapped for DMA and none is
+    /// copied. A queue that maps refuses such a segment with [`EOPNOTSUPP`].
+    pub fn hint(range: PfnRange) -> Self {
+        Self::new(Memory::Hint(range))
+    }
+}
+
+/// A value for the device to read.
+pub struct OutBuffer<T>(KBox<T>);
+
+impl<T: IntoBytes + zerocopy::Immutable> OutBuffer<T> {
+    /// Allocates a buffer.
+    pub fn new(value: T, flags: crate::alloc::Flags) -> Result<Self> {
+        Ok(Self(KBox::new(value, flags)?))
+    }
+
+    /// Sets the value.
+    pub fn set(&mut self, value: T) {
+        *self.0 = value;
+    }
+
+    /// Returns the value as the device is to see it.
+    pub fn segment(&self) -> Segment<'_> {
+        let bytes = self.0.as_bytes();
+        Segment::new(Memory::Readable(bytes.as_ptr(), bytes.len()))
+    }
+}

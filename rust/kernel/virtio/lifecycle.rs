@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! What a bound device has, and in which order it goes.
+//!
+//! The bus keeps a [`Lifecycle`] for each device from before [`probe`](super::Driver::probe) until
+//! the device was reset, in the `priv` field of `struct virtio_device`, which the virtio core
+//! leaves to drivers.
+
+use crate::{
+    bindings, device, new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            Acquire,
+            AtomicFlag,
+            Release, //
+        },
+        Arc,
+        Mutex,
+        SetOnce, //
+    },
+};
+
+use super::{
+    virtqueue::RawVirtqueues,
+    Device, //
+};
+
+/// Something that belongs to a bound device.
+pub(super) trait Resource: Send + Sync {
+    /// The device is live: `DRIVER_OK` is set.
+    fn ready(&self) {}
+
+    /// The device is about to be reset: no use of it may start any more, and none goes on when
+    /// this returns.
+    fn stop(&self) {}
+
+    /// The device was reset, and will not touch memory of ours again.
+    fn after_reset(&self) {}
+}
+
+/// The resources of a device, the last one first.
+struct Resources(Option<KBox<Link>>);
+
+struct Link {
+    resource: Arc<dyn Resource>,
+    next: Option<KBox<Link>>,
+}
+
+impl Resources {
+    fn add(&mut self, resource: Arc<dyn Resource>) -> Result {
+        let mut link = KBox::new(
+            Link {
+                resource,
+                next: None,
+            },
+            GFP_KERNEL,
+        )?;
+        link.next = self.0.take();
+        self.0 = Some(link);
+        Ok(())
+    }
+
+    fn iter(&self) -> impl Iterator<Item = &dyn Resource> {
+        let mut next = self.0.as_deref();
+        core::iter::from_fn(move || {
+            let link = next?;
+            next = link.next.as_deref();
+            Some(&*link.resource)
+        })
+    }
+}
+
+/// The life of a device that is bound to a driver.
+#[pin_data]
+pub(super) struct Lifecycle {
+    vq_callback: extern "C" fn(*mut bindings::virtqueue),
+    /// The data of the driver is set.
+    has_data: AtomicFlag,
+    queues: SetOnce<RawVirtqueues>,
+    #[pin]
+    resources: Mutex<Resources>,
+}
+
+impl Lifecycle {
+    /// Begins the life of a device.
+    pub(super) fn begin(
+        dev: &Device<device::CoreInternal<'_>>,
+        vq_callback: extern "C" fn(*mut bindings::virtqueue),
+    ) -> Result {
+        let life = KBox::pin_init(
+            try_pin_init!(Self {
+                vq_callback,
+                has_data: AtomicFlag::new(false),
+                queues: SetOnce::new(),
+                resources <- new_mutex!(Resources(None)),
+            }),
+            GFP_KERNEL,
+        )?;
+        // SAFETY: The life will not be moved: only shared references are made from the pointer
+        // until `end()` drops it.
+        let life = KBox::into_raw(unsafe { Pin::into_inner_unchecked(life) });
+        // SAFETY: The device is valid, and the field belongs to the driver that is bound to it,
+        // which is about to be this one.
+        unsafe { (*dev.as_raw()).priv_ = life.cast() };
+        Ok(())
+    }
+
+    /// Returns the life of a device.
+    ///
+    /// # Safety
+    ///
+    /// It must have begun and must not end while the reference is used.
+    unsafe fn of(vdev: *mut bindings::virtio_device) -> &'static Self {
+        // SAFETY: By the safety requirement the field was set in `begin()`, and the life has not
+        // been dropped.
+        unsafe { &*(*vdev).priv_.cast::<Self>() }
+    }
+
+    /// Adds something to the life of a device.
+    pub(super) fn add(dev: &Device<device::Core<'_>>, resource: Arc<dyn Resource>) -> Result {
+        // SAFETY: Drivers have a `Device<Core>` after `begin()` and before `end()`. `validate()`
+        // comes before that, but gives no data to call this with: see `find_queues()`.
+        let life = unsafe { Self::checked_of(dev) }?;
+        life.resources.lock().add(resource)
+    }
+
+    /// Returns the life of a device, if it has begun.
+    ///
+    /// # Safety
+    ///
+    /// It must not end while the reference is used.
+    unsafe fn checked_of(dev: &Device<device::Core<'_>>) -> Result<&'static Self> {
+        // SAFETY: The device is valid. The bus clears the field in `end()`, and nothing else sets
+        // it while this driver is bound.
+        if unsafe { (*dev.as_raw()).priv_.is_null() } {
+            return Err(ENXIO);
+        }
+        // SAFETY: It has begun, as the field is set, and by the safety requirement does not end.
+        Ok(unsafe { Self::of(dev.as_raw()) })
+    }
+
+    /// Finds the virtqueues of a device, once.
+    pub(super) fn find_queues(
+        dev: &Device<device::Core<'_>>,
+        infos: &mut [bindings::virtqueue_info],
+        wants_callback: impl Fn(usize) -> bool,
+    ) -> Result<&'static RawVirtqueues> {
+        // SAFETY: The reference is not used beyond the calls of `probe()` or `ready()`.
+        let life = unsafe { Self::checked_of(dev) }?;
+        // Not a second time, and not after `probe()`: the device is live then.
+        if life.queues.as_ref().is_some() || life.has_data.load(Acquire) {
+            return Err(EBUSY);
+        }
+        for (index, info) in infos.iter_mut().enumerate() {
+            if wants_callback(index) {
+                info.callback = Some(life.vq_callback);
+            }
+        }
+        let queues = RawVirtqueues::find(dev, infos)?;
+        life.queues.populate(queues);
+        life.queues.as_ref().ok_or(EBUSY)
+    }
+
+    /// Makes the device live.
+    ///
+    /// The data of the driver must be set.
+    pub(super) fn set_ready(dev: &Device<device::CoreInternal<'_>>) {
+        // SAFETY: Called between `begin()` and `end()`.
+        let life = unsafe { Self::of(dev.as_raw()) };
+        // Ordered before any callback that sees it.
+        life.has_data.store(true, Release);
+        // SAFETY: The device is valid, and its virtqueues, if it has any, are set up.
+        unsafe { bindings::next_virtio_device_ready(dev.as_raw()) };
+        for resource in life.resources.lock().iter() {
+            resource.ready();
+        }
+    }
+
+    /// Returns the driver's index of a virtqueue, if the driver has its data already.
+    ///
+    /// # Safety
+    ///
+    /// The life of the device must have begun and must not end meanwhile.
+    pub(super) unsafe fn index_of_queue(
+        dev: &Device<device::BoundInternal>,
+        vq: *mut bindings::virtqueue,
+    ) -> Option<usize> {
+        // SAFETY: By the safety requirement.
+        let life = unsafe { Self::of(dev.as_raw()) };
+        if !life.has_data.load(Acquire) {
+            return None;
+        }
+        life.queues.as_ref()?.index_of(vq)
+    }
+
+    /// Ends the life of a device: nothing of it is in use, and it is reset, afterwards.
+    ///
+    /// # Safety
+    ///
+    /// The life must have begun and not ended yet, and no callback but those of virtqueues may
+    /// come any more.
+    pub(super) unsafe fn end(dev: &Device<device::CoreInternal<'_>>) {
+        // SAFETY: By the safety requirement.
+        let life = unsafe { Self::of(dev.as_raw()) };
+        for resource in life.resources.lock().iter() {
+            resource.stop();
+        }
+        // SAFETY: The device is valid. Nothing uses its virtqueues any more but callbacks, and
+        // those are over when this returns.
+        unsafe { bindings::virtio_reset_device(dev.as_raw()) };
+        for resource in life.resources.lock().iter() {
+            resource.after_reset();
+        }
+        if life.queues.as_ref().is_some() {
+            // SAFETY: The device has virtqueues, was reset, and all access to them is over:
+            // `after_reset()` made the handles refuse.
+            unsafe { bindings::next_virtio_del_vqs(dev.as_raw()) };
+        }
+        let life = core::ptr::from_ref(life).cast_mut();
+        // SAFETY: The device is valid; nothing looks at the field any more.
+        unsafe { (*dev.as_raw()).priv_ = core::ptr::null_mut() };
+        // SAFETY: The pointer comes from `KBox::into_raw()` in `begin()`, and there is no
+        // reference left: callbacks are over since the reset.
+        drop(unsafe { KBox::from_raw(life) });
+    }
+}

@@ -1,0 +1,521 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtqueues.
+
+use crate::{
+    bindings, device,
+    error::to_result,
+    new_spinlock_irq,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        atomic::{
+            Acquire,
+            AtomicFlag,
+            Full,
+            Relaxed, //
+        },
+        lock::spinlock::SpinLockIrqBackend,
+        lock::Guard,
+        Arc,
+        SpinLockIrq, //
+    },
+};
+use core::ptr::{
+    self,
+    NonNull, //
+};
+
+use super::{
+    buffer::Memory,
+    lifecycle::{
+        Lifecycle,
+        Resource, //
+    },
+    Buffer,
+    Device, //
+};
+
+/// What a driver wants of a virtqueue.
+#[derive(Clone, Copy)]
+pub struct QueueInfo {
+    /// The name that shows in `/proc/interrupts`.
+    pub name: &'static CStr,
+    /// Whether [`Driver::vq_callback`](super::Driver::vq_callback) is to be called for it.
+    pub callback: bool,
+}
+
+/// The virtqueues of a device as the core found them.
+///
+/// # Invariants
+///
+/// Each pointer is null or that of a virtqueue that is valid until the life of the device ends.
+pub(super) struct RawVirtqueues(KVec<*mut bindings::virtqueue>);
+
+// SAFETY: These are only compared, or handed to a `Virtqueue` which serialises their use.
+unsafe impl Send for RawVirtqueues {}
+// SAFETY: As above.
+unsafe impl Sync for RawVirtqueues {}
+
+impl RawVirtqueues {
+    /// Sets up the virtqueues that have a name.
+    ///
+    /// Must be called once in the life of a device, by [`Lifecycle::find_queues`].
+    pub(super) fn find(
+        dev: &Device<device::Core<'_>>,
+        infos: &mut [bindings::virtqueue_info],
+    ) -> Result<Self> {
+        let mut queues = filled(infos.len(), |_| ptr::null_mut())?;
+        let len = c_uint::try_from(infos.len())?;
+        // SAFETY: The device is valid, and both arrays have `len` elements.
+        to_result(unsafe {
+            bindings::next_virtio_find_vqs(
+                dev.as_raw(),
+                len,
+                queues.as_mut_ptr(),
+                infos.as_mut_ptr(),
+            )
+        })?;
+        // INVARIANT: The core sets the pointer to null where there is no name. The virtqueues are
+        // deleted at the end of the life of the device.
+        Ok(Self(queues))
+    }
+
+    /// Returns the driver's index of a virtqueue.
+    pub(super) fn index_of(&self, vq: *mut bindings::virtqueue) -> Option<usize> {
+        let mut queues = (0..self.0.len()).zip(self.0.iter());
+        queues
+            .find(|(_, &queue)| queue == vq)
+            .map(|(index, _)| index)
+    }
+}
+
+/// The virtqueues of a device, for the driver to take.
+pub struct Virtqueues<'a, 'core> {
+    dev: &'a Device<device::Core<'core>>,
+    queues: &'a RawVirtqueues,
+    taken: KVec<bool>,
+}
+
+impl Virtqueues<'_, '_> {
+    /// Takes the virtqueue at an index, for buffers of type `B`.
+    ///
+    /// Returns [`ENOENT`] for one that was not asked for, and [`EBUSY`] if it was taken already.
+    pub fn take<B: Buffer>(&mut self, index: usize) -> Result<Arc<Virtqueue<B>>> {
+        let vq = self.queues.0.get(index).copied().ok_or(ENOENT)?;
+        let vq = NonNull::new(vq).ok_or(ENOENT)?;
+        let taken = self.taken.get_mut(index).ok_or(ENOENT)?;
+        if core::mem::replace(taken, true) {
+            return Err(EBUSY);
+        }
+
+        // SAFETY: By the type invariants of `RawVirtqueues` the virtqueue is valid: the life of
+        // the device goes on while `probe()` has the `Device<Core>`.
+        let size = unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) };
+        let slots = Slots::new(usize::try_from(size)?)?;
+        let dev: &Device = self.dev;
+        // INVARIANT: `vq` was taken just now, so this is its only handle.
+        let queue = Arc::pin_init(
+            try_pin_init!(Virtqueue {
+                vq,
+                dev: dev.into(),
+                ready: AtomicFlag::new(false),
+                deferred: AtomicFlag::new(false),
+                gone: AtomicFlag::new(false),
+                slots <- new_spinlock_irq!(slots),
+            }),
+            GFP_KERNEL,
+        )?;
+        Lifecycle::add(self.dev, queue.clone())?;
+        Ok(queue)
+    }
+}
+
+impl<'core> Device<device::Core<'core>> {
+    /// Sets up the virtqueues of the device.
+    ///
+    /// The transports number the queues that have an entry one after the other, and skip those
+    /// that have none. The index of a queue in `infos` is the one that the driver uses.
+    ///
+    /// To be called once, from [`Driver::probe`](super::Driver::probe).
+    pub fn find_virtqueues<'a>(
+        &'a self,
+        infos: &[Option<QueueInfo>],
+    ) -> Result<Virtqueues<'a, 'core>> {
+        let mut raw = filled(infos.len(), |index| bindings::virtqueue_info {
+            name: match infos.get(index) {
+                Some(Some(info)) => info.name.as_char_ptr(),
+                _ => ptr::null(),
+            },
+            ..Default::default()
+        })?;
+        let wants_callback =
+            |index: usize| matches!(infos.get(index), Some(Some(info)) if info.callback);
+        let taken = filled(infos.len(), |_| false)?;
+        Ok(Virtqueues {
+            dev: self,
+            queues: Lifecycle::find_queues(self, &mut raw, wants_callback)?,
+            taken,
+        })
+    }
+}
+
+/// Returns a vector of `len` elements.
+///
+/// `KVec::push()` and its like have arithmetic that may panic under overflow checks.
+fn filled<T>(len: usize, mut element: impl FnMut(usize) -> T) -> Result<KVec<T>> {
+    let mut vec = KVec::with_capacity(len, GFP_KERNEL)?;
+    for (index, slot) in (0..len).zip(vec.spare_capacity_mut()) {
+        slot.write(element(index));
+    }
+    // SAFETY: The vector was empty and has room for `len` elements, so as many were just written.
+    unsafe { vec.inc_len(len) };
+    Ok(vec)
+}
+
+/// The buffers that are lent to a device through one virtqueue.
+///
+/// The ring gets the number of a slot as its token. It gives back only tokens that it was given
+/// and that are outstanding, whatever the device says.
+struct Slots<B> {
+    slots: KVec<Slot<B>>,
+    /// The first of the free slots.
+    free: Option<usize>,
+    lent: usize,
+}
+
+enum Slot<B> {
+    /// Free, and the free slot after it.
+    Free(Option<usize>),
+    Lent(B),
+}
+
+impl<B> Slots<B> {
+    fn new(len: usize) -> Result<Self> {
+        Ok(Self {
+            slots: filled(len, |index| {
+                Slot::Free(index.checked_add(1).filter(|&next| next < len))
+            })?,
+            free: (len > 0).then_some(0),
+            lent: 0,
+        })
+    }
+
+    /// Returns the token of the slot that is filled next.
+    fn next_token(&self) -> Option<*mut c_void> {
+        // The ring wants a token that is not null.
+        Some(ptr::without_provenance_mut(self.free?.checked_add(1)?))
+    }
+
+    /// Fills the next slot.
+    fn fill(&mut self, buffer: B) {
+        let Some(slot) = self.free.and_then(|free| self.slots.get_mut(free)) else {
+            return;
+        };
+        if let Slot::Free(next) = *slot {
+            self.free = next;
+            self.lent = self.lent.saturating_add(1);
+            *slot = Slot::Lent(buffer);
+        }
+    }
+
+    /// Empties a slot.
+    fn take(&mut self, token: NonNull<c_void>) -> Option<B> {
+        let index = token.addr().get().checked_sub(1)?;
+        let slot = self.slots.get_mut(index)?;
+        match core::mem::replace(slot, Slot::Free(self.free)) {
+            Slot::Lent(buffer) => {
+                self.free = Some(index);
+                self.lent = self.lent.saturating_sub(1);
+                Some(buffer)
+            }
+            free => {
+                *slot = free;
+                None
+            }
+        }
+    }
+}
+
+/// A virtqueue that lends buffers of type `B` to the device.
+///
+/// By itself it does nothing: [`Virtqueue::bind`] gives access for as long as the device is bound.
+///
+/// # Invariants
+///
+/// `vq` is a valid virtqueue of `dev` unless `gone` is set, and there is no other handle to it.
+#[pin_data]
+pub struct Virtqueue<B: Buffer> {
+    vq: NonNull<bindings::virtqueue>,
+    dev: ARef<Device>,
+    ready: AtomicFlag,
+    deferred: AtomicFlag,
+    gone: AtomicFlag,
+    #[pin]
+    slots: SpinLockIrq<Slots<B>>,
+}
+
+// SAFETY: The virtqueue may be used from any thread, one at a time, which the lock sees to.
+unsafe impl<B: Buffer> Send for Virtqueue<B> {}
+// SAFETY: As above.
+unsafe impl<B: Buffer> Sync for Virtqueue<B> {}
+
+impl<B: Buffer> Virtqueue<B> {
+    /// Gives access to the virtqueue.
+    ///
+    /// Returns [`ENODEV`] if `dev` is not its device, or has been unbound.
+    pub fn bind<'a>(&'a self, dev: &'a Device<device::Bound>) -> Result<Queue<'a, B>> {
+        if self.dev.as_raw() != dev.as_raw() || self.gone.load(Relaxed) {
+            return Err(ENODEV);
+        }
+        // INVARIANT: Whoever has a bound reference to the device is either work or a callback,
+        // which end before the virtqueue goes, or runs in the thread that unbinds the device,
+        // where `gone` is seen set from then on.
+        Ok(Queue { queue: self })
+    }
+
+    fn notify(&self) -> Result {
+        if !self.ready.load(Acquire) {
+            // The specification forbids it before `DRIVER_OK` (section 3.1.1).
+            self.deferred.xchg(true, Full);
+            // Has the device become ready since? Then one of the two sends it.
+            if !self.ready.load(Acquire) || !self.deferred.xchg(false, Full) {
+                return Ok(());
+            }
+        }
+        // SAFETY: The callers see to it that the virtqueue is valid. This function alone needs no
+        // serialisation.
+        if unsafe { bindings::virtqueue_notify(self.vq.as_ptr()) } {
+            Ok(())
+        } else {
+            Err(EIO)
+        }
+    }
+}
+
+impl<B: Buffer> Resource for Virtqueue<B> {
+    fn ready(&self) {
+        self.ready.xchg(true, Full);
+        if self.deferred.xchg(false, Full) {
+            // A broken queue shows at its next use.
+            let _ = self.notify();
+        }
+    }
+
+    fn after_reset(&self) {
+        self.gone.store(true, Relaxed);
+        // The device does not touch them any more. Not under the lock: dropping may take a while.
+        let slots = core::mem::replace(
+            &mut *self.slots.lock(),
+            Slots {
+                slots: KVec::new(),
+                free: None,
+                lent: 0,
+            },
+        );
+        drop(slots);
+    }
+}
+
+/// Access to a virtqueue whose device is bound.
+///
+/// # Invariants
+///
+/// The virtqueue is valid for `'a`.
+#[derive(Clone, Copy)]
+pub struct Queue<'a, B: Buffer> {
+    queue: &'a Virtqueue<B>,
+}
+
+impl<'a, B: Buffer> Queue<'a, B> {
+    /// Locks the virtqueue, with interrupts off.
+    pub fn lock(&self) -> QueueGuard<'a, B> {
+        QueueGuard {
+            vq: self.queue.vq,
+            slots: self.queue.slots.lock(),
+        }
+    }
+
+    /// Tells the device that there are buffers, whether it wants to hear of it or not.
+    ///
+    /// To be called after [`QueueGuard::kick_prepare`], and without the lock: as a rule this is a
+    /// trap into the host. Returns [`EIO`] if the device is broken.
+    pub fn notify(&self) -> Result {
+        self.queue.notify()
+    }
+
+    /// Returns whether adding a buffer maps its memory for DMA.
+    pub fn maps(&self) -> bool {
+        // SAFETY: By the type invariants the virtqueue is valid.
+        unsafe { bindings::next_virtqueue_maps(self.queue.vq.as_ptr()) }
+    }
+
+    /// Returns whether the device has broken the rules, or is gone.
+    pub fn is_broken(&self) -> bool {
+        // SAFETY: By the type invariants the virtqueue is valid.
+        unsafe { bindings::virtqueue_is_broken(self.queue.vq.as_ptr()) }
+    }
+}
+
+/// A buffer that was not taken, and why.
+pub struct Refused<B> {
+    /// [`ENOSPC`] if the ring is full.
+    pub error: Error,
+    /// The buffer.
+    pub buffer: B,
+}
+
+/// A virtqueue that is locked.
+///
+/// # Invariants
+///
+/// The virtqueue is valid, and nobody else uses it while this exists.
+pub struct QueueGuard<'a, B: Buffer> {
+    vq: NonNull<bindings::virtqueue>,
+    slots: Guard<'a, Slots<B>, SpinLockIrqBackend>,
+}
+
+impl<B: Buffer> QueueGuard<'_, B> {
+    /// Returns the number of descriptors that are free.
+    pub fn free_descriptors(&self) -> usize {
+        // SAFETY: By the type invariants the virtqueue is valid.
+        let free = unsafe { (*self.vq.as_ptr()).num_free };
+        usize::try_from(free).unwrap_or(0)
+    }
+
+    /// Returns the number of buffers that the device has.
+    pub fn lent(&self) -> usize {
+        self.slots.lent
+    }
+
+    /// Lends a buffer to the device. It takes one descriptor, and no memory.
+    ///
+    /// The device may not notice before [`QueueGuard::kick_prepare`] and [`Queue::notify`].
+    pub fn add(&mut self, buffer: B) -> Result<(), Refused<B>> {
+        match self.try_add(&buffer) {
+            Ok(()) => {
+                self.slots.fill(buffer);
+                Ok(())
+            }
+            Err(error) => Err(Refused { error, buffer }),
+        }
+    }
+
+    fn try_add(&mut self, buffer: &B) -> Result {
+        let token = self.slots.next_token().ok_or(ENOSPC)?;
+        let vq = self.vq.as_ptr();
+        let mut sg = bindings::scatterlist::default();
+        let sg = &raw mut sg;
+        // Nothing is allocated for a single entry; these flags are for what else a transport does.
+        let gfp = bindings::GFP_ATOMIC;
+
+        to_result(match buffer.segment().memory {
+            Memory::Readable(bytes, len) => {
+                let len = c_uint::try_from(len)?;
+                // SAFETY: `sg` is valid, and `bytes` points to memory from the slab allocator.
+                unsafe { bindings::sg_init_one(sg, bytes.cast(), len) };
+                // SAFETY: The virtqueue is valid and locked. By the contract of `Segment` and of
+                // `Slots` the memory stays where it is until the token comes back.
+                unsafe { bindings::virtqueue_add_outbuf(vq, sg, 1, token, gfp) }
+            }
+            Memory::Writable(range) => {
+                let len = c_uint::try_from(range.bytes())?;
+                // SAFETY: `sg` is valid, and so are the pages.
+                unsafe { bindings::next_sg_init_pfn(sg, range.start(), len) };
+                // SAFETY: As above. The pages belong to the buffer, so the device may write.
+                unsafe { bindings::virtqueue_add_inbuf(vq, sg, 1, token, gfp) }
+            }
+            Memory::Hint(range) => {
+                let len = c_uint::try_from(range.bytes())?;
+                // SAFETY: The virtqueue is valid.
+                if unsafe { bindings::next_virtqueue_maps(vq) } {
+                    return Err(EOPNOTSUPP);
+                }
+                // SAFETY: `sg` is valid, and the page frames are those of memory.
+                unsafe { bindings::next_sg_init_pfn_premapped(sg, range.start(), len) };
+                // SAFETY: As above. Premapped memory is neither read nor written by the ring.
+                unsafe {
+                    bindings::virtqueue_add_inbuf_premapped(vq, sg, 1, token, ptr::null_mut(), gfp)
+                }
+            }
+        })
+    }
+
+    /// Takes back a buffer that the device has used, with the number of bytes it says to have
+    /// written.
+    pub fn get(&mut self) -> Option<(B, u32)> {
+        let mut len = 0;
+        // SAFETY: The virtqueue is valid and locked.
+        let token = unsafe { bindings::virtqueue_get_buf(self.vq.as_ptr(), &raw mut len) };
+        Some((self.slots.take(NonNull::new(token)?)?, len))
+    }
+
+    /// Makes the buffers visible to the device, and returns whether it wants to be notified.
+    pub fn kick_prepare(&mut self) -> bool {
+        // SAFETY: The virtqueue is valid and locked.
+        unsafe { bindings::virtqueue_kick_prepare(self.vq.as_ptr()) }
+    }
+
+    /// Asks the device not to call back, which it may ignore.
+    pub fn disable_callback(&mut self) {
+        // SAFETY: The virtqueue is valid and locked.
+        unsafe { bindings::virtqueue_disable_cb(self.vq.as_ptr()) };
+    }
+
+    /// Asks the device to call back at the next buffer that it uses.
+    ///
+    /// Returns `false` if it has used some that were not taken back yet: no callback may come for
+    /// those.
+    #[must_use = "without a look at the queue a callback may be missed"]
+    pub fn enable_callback(&mut self) -> bool {
+        // SAFETY: The virtqueue is valid and locked.
+        unsafe { bindings::virtqueue_enable_cb(self.vq.as_ptr()) }
+    }
+}
+
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+#[kunit_tests(rust_kernel_virtqueue_slots)]
+mod tests {
+    use super::*;
+    use crate::testing::Random;
+
+    /// Whatever is filled comes back once, by its own token, in any order.
+    #[test]
+    fn slots_return_what_was_lent() -> Result {
+        for len in 0..9 {
+            let mut random = Random::new(7);
+            let mut slots = Slots::new(len)?;
+            let mut lent = KVec::<(NonNull<c_void>, u64)>::new();
+            for _ in 0..500 {
+                if random.below(2) == 0 {
+                    let Some(token) = slots.next_token() else {
+                        assert_eq!(lent.len(), len);
+                        continue;
+                    };
+                    let value = random.next();
+                    slots.fill(value);
+                    let token = NonNull::new(token).ok_or(EINVAL)?;
+                    assert!(lent.iter().all(|(other, _)| *other != token));
+                    lent.push((token, value), GFP_KERNEL)?;
+                } else if !lent.is_empty() {
+                    let (token, value) = lent.remove(random.below(lent.len()))?;
+                    assert_eq!(slots.take(token), Some(value));
+                    assert_eq!(slots.take(token), None);
+                }
+                assert_eq!(slots.lent, lent.len());
+            }
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn slots_refuse_tokens_from_nowhere() -> Result {
+        let mut slots = Slots::<u8>::new(4)?;
+        for token in [1, 4, 5, usize::MAX] {
+            let token = NonNull::new(ptr::without_provenance_mut(token)).ok_or(EINVAL)?;
+            assert_eq!(slots.take(token), None);
+        }
+        assert_eq!(slots.lent, 0);
+        Ok(())
+    }
+}

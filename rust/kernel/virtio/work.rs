@@ -1,0 +1,104 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Work on behalf of a device.
+
+use crate::{
+    device, new_stoppable_work,
+    prelude::*,
+    sync::{
+        aref::ARef,
+        Arc, //
+    },
+    workqueue::{
+        OwnedQueue,
+        Stop,
+        StoppableWork,
+        StoppableWorkItem, //
+    },
+};
+use core::ops::Deref;
+
+use super::{
+    lifecycle::{
+        Lifecycle,
+        Resource, //
+    },
+    Device, //
+};
+
+/// What a [`DeviceWork`] does.
+pub trait DeviceWorkItem: Send + Sync + 'static {
+    /// Runs the work, in process context, never twice at a time.
+    ///
+    /// The device is bound and has not been reset by the bus. It goes as soon as this returns
+    /// once [`Stop::requested`].
+    fn run(&self, dev: &Device<device::Bound>, stop: Stop<'_>);
+}
+
+/// The work, and the device that it is for.
+#[pin_data]
+struct Item<T> {
+    dev: ARef<Device>,
+    #[pin]
+    item: T,
+}
+
+impl<T: DeviceWorkItem> StoppableWorkItem for Item<T> {
+    fn run(&self, stop: Stop<'_>) {
+        let dev: *const Device = &*self.dev;
+        // SAFETY: `DeviceWork` is created for a bound device, and stopped before that is unbound.
+        let dev = unsafe { &*dev.cast::<Device<device::Bound>>() };
+        self.item.run(dev, stop);
+    }
+}
+
+/// Work that is run with a bound device, and ends before the device is reset.
+#[pin_data]
+pub struct DeviceWork<T: DeviceWorkItem> {
+    #[pin]
+    work: StoppableWork<Item<T>>,
+}
+
+impl<T: DeviceWorkItem> DeviceWork<T> {
+    /// Queues the work; see [`StoppableWork::enqueue`].
+    pub fn enqueue(&self) {
+        self.work.enqueue();
+    }
+}
+
+impl<T: DeviceWorkItem> Deref for DeviceWork<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.work.item
+    }
+}
+
+impl<T: DeviceWorkItem> Resource for DeviceWork<T> {
+    fn stop(&self) {
+        self.work.stop();
+    }
+}
+
+impl Device<device::Core<'_>> {
+    /// Creates work for this device, to be run on `queue`.
+    pub fn new_work<T: DeviceWorkItem>(
+        &self,
+        queue: OwnedQueue,
+        item: impl PinInit<T, Error>,
+    ) -> Result<Arc<DeviceWork<T>>> {
+        let dev: &Device = self;
+        let item = try_pin_init!(Item {
+            dev: dev.into(),
+            item <- item,
+        });
+        let work = Arc::pin_init(
+            try_pin_init!(DeviceWork {
+                work <- new_stoppable_work!(queue, item),
+            }),
+            GFP_KERNEL,
+        )?;
+        Lifecycle::add(self, work.clone())?;
+        Ok(work)
+    }
+}
