@@ -1,0 +1,83 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Virtio balloon driver.
+//!
+//! It tells the host which of the guest's memory is free, so that a live migration can leave this
+//! out. See `Documentation/admin-guide/virtio-balloon.rst` for its use.
+//!
+//! Specification: Virtual I/O Device (VIRTIO), section 5.5, "Traditional Memory Balloon Device".
+
+extern crate kernel_next as kernel;
+
+use kernel::{
+    driver,
+    prelude::*,
+    virtio,
+    InPlaceModule, //
+};
+
+#[path = "virtio_balloon/counters.rs"]
+mod counters;
+#[path = "virtio_balloon/device.rs"]
+mod device;
+#[path = "virtio_balloon/held.rs"]
+mod held;
+#[path = "virtio_balloon/hint.rs"]
+mod hint;
+#[path = "virtio_balloon/hold.rs"]
+mod hold;
+#[path = "virtio_balloon/policy.rs"]
+mod policy;
+#[path = "virtio_balloon/rounds.rs"]
+mod rounds;
+#[path = "virtio_balloon/source.rs"]
+mod source;
+#[path = "virtio_balloon/walk.rs"]
+mod walk;
+
+/// The module: its parameters are valid, and the driver is registered.
+#[pin_data]
+struct BalloonModule {
+    #[pin]
+    _driver: driver::Registration<virtio::Adapter<device::Balloon>>,
+}
+
+impl InPlaceModule for BalloonModule {
+    fn init(module: &'static ThisModule) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            // An unknown value must not pass for another one: it may be a matter of data loss.
+            policy::Policy::from_parameters()?;
+            Ok(try_pin_init!(Self {
+                _driver <- driver::Registration::new(
+                    <Self as kernel::ModuleMetadata>::NAME,
+                    module,
+                ),
+            }))
+        })
+    }
+}
+
+module! {
+    type: BalloonModule,
+    name: "virtio_balloon_rs",
+    authors: ["The virtio-balloon-rs developers"],
+    description: "Virtio balloon driver in Rust",
+    license: "GPL",
+    params: {
+        free_page_hint: u32 {
+            default: 1,
+            description: "Free page hinting: 0 off, 1 hold the pages (default), 2 walk \
+                          the free lists (loses data unless the host arms dirty logging first)",
+        },
+        free_page_hint_order: i32 {
+            default: -1,
+            description: "Smallest order of blocks to hint at, 0 to the highest order; \
+                          -1 (default): one below the highest",
+        },
+        free_page_walk_batch: u32 {
+            default: 512,
+            description: "Most free list entries looked at under one hold of a zone's lock, \
+                          1 to 65536 (default 512)",
+        },
+    },
+}

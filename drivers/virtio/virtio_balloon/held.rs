@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Pages that are held for the host.
+//!
+//! A page that is held may be used again when the host has acknowledged it, by returning the
+//! buffer that it was in. Pages that it has not acknowledged are in the virtqueue and cannot be
+//! had from there. So the two cannot be mistaken for each other.
+
+use kernel::{
+    mm::{
+        self,
+        PageRun,
+        PageRunStack,
+        Run,
+        Shrinker, //
+    },
+    new_spinlock,
+    prelude::*,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Relaxed, //
+        },
+        Arc,
+        SpinLock, //
+    }, //
+};
+
+use crate::counters::HintCounters;
+
+/// Pages that the host has acknowledged, kept until it is done.
+#[pin_data]
+pub(crate) struct HeldPages {
+    counters: Arc<HintCounters>,
+    /// Somebody in the guest looked for memory.
+    pressure: AtomicFlag,
+    #[pin]
+    acknowledged: SpinLock<PageRunStack>,
+}
+
+impl HeldPages {
+    /// Creates an empty set.
+    pub(crate) fn new(counters: Arc<HintCounters>) -> impl PinInit<Self> {
+        pin_init!(Self {
+            counters,
+            pressure: AtomicFlag::new(false),
+            acknowledged <- new_spinlock!(PageRunStack::new()),
+        })
+    }
+
+    /// Keeps a run that the host has acknowledged.
+    pub(crate) fn keep(&self, run: PageRun) {
+        self.acknowledged.lock().push(run);
+    }
+
+    /// Gives a run back to the guest.
+    pub(crate) fn release(&self, run: PageRun) {
+        self.counters.held_pages.sub(run.range().pages());
+        drop(run);
+    }
+
+    /// Gives all runs back to the guest.
+    ///
+    /// Must be called from a context that may sleep.
+    pub(crate) fn release_all(&self) {
+        let mut all = self.acknowledged.lock().take();
+        while let Some(run) = all.pop() {
+            self.release(run);
+            mm::cond_resched();
+        }
+    }
+
+    /// Forgets that memory was short.
+    pub(crate) fn clear_pressure(&self) {
+        self.pressure.store(false, Relaxed);
+    }
+
+    /// Returns whether memory was short since [`HeldPages::clear_pressure`].
+    pub(crate) fn under_pressure(&self) -> bool {
+        self.pressure.load(Relaxed)
+    }
+}
+
+/// An object is a page.
+impl Shrinker for HeldPages {
+    fn count(&self) -> usize {
+        self.pressure.store(true, Relaxed);
+        self.acknowledged.lock().pages()
+    }
+
+    fn scan(&self, objects: usize) -> Option<usize> {
+        let mut freed = 0usize;
+        while freed < objects {
+            // Freed without the lock; nothing is allocated under it.
+            let Some(mut run) = self.acknowledged.lock().pop() else {
+                break;
+            };
+            // At least a block: a run cannot give less.
+            let block = run.range().pages().checked_div(run.blocks()).unwrap_or(0);
+            let wanted = objects.saturating_sub(freed).max(block);
+            if let Some(rest) = run.split_off(wanted) {
+                self.acknowledged.lock().push(rest);
+            }
+            freed = freed.saturating_add(run.range().pages());
+            self.release(run);
+        }
+        self.counters.shrunk_pages.add(freed);
+        (freed > 0).then_some(freed)
+    }
+}
+
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+#[kunit_tests(rust_virtio_balloon_held)]
+mod tests {
+    use super::*;
+    use crate::policy::Strategy;
+    use kernel::mm::Nodes;
+
+    const ORDER: u32 = 2;
+
+    fn held(blocks: usize) -> Result<Arc<HeldPages>> {
+        let counters = Arc::new(HintCounters::new(Strategy::Hold, 1), GFP_KERNEL)?;
+        let held = Arc::pin_init(HeldPages::new(counters), GFP_KERNEL)?;
+        let node = Nodes::new().next().ok_or(ENODEV)?;
+        let mut whole: Option<PageRun> = None;
+        for _ in 0..blocks {
+            let block = PageRun::alloc(&node, ORDER).ok_or(ENOMEM)?;
+            held.counters.hold(block.range().pages());
+            // Runs of as many blocks as the allocator happens to return in a row.
+            if let Some(run) = whole.as_mut() {
+                if let Err(block) = run.join(block) {
+                    held.keep(core::mem::replace(run, block));
+                }
+            } else {
+                whole = Some(block);
+            }
+        }
+        if let Some(run) = whole {
+            held.keep(run);
+        }
+        Ok(held)
+    }
+
+    #[test]
+    fn shrinking_gives_back_what_is_asked_and_no_block_more() -> Result {
+        let held = held(32)?;
+        assert_eq!(held.count(), 32 << ORDER);
+        assert!(held.under_pressure());
+        assert_eq!(held.scan(1), Some(1 << ORDER));
+        assert_eq!(held.scan(3 << ORDER), Some(3 << ORDER));
+        assert_eq!(held.count(), 28 << ORDER);
+        assert_eq!(held.counters.held_pages.get(), 28 << ORDER);
+        assert_eq!(held.scan(usize::MAX), Some(28 << ORDER));
+        assert_eq!(held.scan(1), None);
+        assert_eq!(held.counters.shrunk_pages.get(), 32 << ORDER);
+        assert_eq!(held.counters.held_pages.get(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn done_gives_all_back() -> Result {
+        let held = held(9)?;
+        held.release_all();
+        assert_eq!(held.count(), 0);
+        assert_eq!(held.counters.held_pages.get(), 0);
+        assert_eq!(held.counters.shrunk_pages.get(), 0);
+        Ok(())
+    }
+}

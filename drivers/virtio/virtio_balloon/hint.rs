@@ -1,0 +1,387 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Free page hinting (`VIRTIO_BALLOON_F_FREE_PAGE_HINT`).
+//!
+//! All is done by one work item, which is never blocked: it does what can be done, and is queued
+//! again when the host gives another command or returns buffers. So a host that does not answer
+//! holds nothing up, and unbinding does not have to wait for it.
+//!
+//! What a round costs the host is kept small: neighbouring blocks make one buffer, the host is
+//! notified once for many buffers, it calls back only when something waits for it, and the
+//! command id is read only after the host said that it changed.
+//!
+//! Lock order: `state`, then the virtqueue or [`HeldPages`]; the last two are never nested.
+
+use core::mem::offset_of;
+use kernel::{
+    bindings, device, mm, new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Full, //
+        },
+        Arc,
+        Mutex, //
+    },
+    virtio::{
+        self,
+        ConfigField,
+        DeviceWorkItem,
+        OutBuffer,
+        Queue,
+        Refused,
+        Stop,
+        Virtqueue, //
+    },
+};
+
+use crate::{
+    counters::HintCounters,
+    held::HeldPages,
+    hold::Hold,
+    policy::{
+        Policy,
+        Strategy, //
+    },
+    rounds::{
+        Command,
+        Phase,
+        Rounds, //
+    },
+    source::{
+        Gathered,
+        HintBuffer,
+        Source, //
+    },
+    walk::Walk, //
+};
+
+/// The host's command id. The C header has it in a union with its former name.
+const COMMAND_ID: ConfigField<u32> =
+    ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, __bindgen_anon_1) }>();
+
+static_assert!(offset_of!(bindings::virtio_balloon_config, __bindgen_anon_1) == 8);
+
+/// Free page hinting of a device.
+#[pin_data]
+pub(crate) struct Hinting {
+    policy: Policy,
+    queue: Arc<Virtqueue<HintBuffer>>,
+    held: Arc<HeldPages>,
+    counters: Arc<HintCounters>,
+    /// The configuration has changed since the command id was read.
+    command_is_stale: AtomicFlag,
+    #[pin]
+    state: Mutex<State>,
+}
+
+/// What the work item needs from one run to the next.
+struct State {
+    rounds: Rounds,
+    source: Option<Source>,
+    /// Buffers for a start and a stop, while the host does not have them.
+    ids: [Option<OutBuffer<u32>>; 2],
+    /// The source has runs that are to be sent before more are gathered.
+    sending: bool,
+    /// The source has no more.
+    gathered_all: bool,
+    /// The host is done: what it still returns goes back to the guest at once.
+    done: bool,
+    /// Buffers were added that the device was not notified of.
+    unnotified: bool,
+    /// The device is broken.
+    failed: bool,
+}
+
+impl State {
+    /// Keeps the buffer of a command id for the next one.
+    fn return_id(&mut self, id: OutBuffer<u32>) {
+        if let Some(slot) = self.ids.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(id);
+        }
+    }
+}
+
+/// How to go on after a step.
+enum Next {
+    /// With another one.
+    Step,
+    /// When the host returns buffers.
+    Wait,
+}
+
+impl Hinting {
+    /// Creates what hinting needs. The strategy must not be [`Strategy::Off`].
+    pub(crate) fn new(
+        policy: Policy,
+        queue: Arc<Virtqueue<HintBuffer>>,
+        held: Arc<HeldPages>,
+        counters: Arc<HintCounters>,
+    ) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let ids = [
+                Some(OutBuffer::new(0, GFP_KERNEL)?),
+                Some(OutBuffer::new(0, GFP_KERNEL)?),
+            ];
+            Ok(try_pin_init!(Self {
+                policy,
+                queue,
+                held,
+                counters,
+                command_is_stale: AtomicFlag::new(true),
+                state <- new_mutex!(State {
+                    rounds: Rounds::default(),
+                    source: None,
+                    ids,
+                    sending: false,
+                    gathered_all: false,
+                    done: false,
+                    unnotified: false,
+                    failed: false,
+                }),
+            }))
+        })
+    }
+
+    /// The configuration has changed; the work is to be queued after this.
+    ///
+    /// May be called from any context.
+    pub(crate) fn config_changed(&self) {
+        self.command_is_stale.xchg(true, Full);
+    }
+
+    /// Follows the host's command, if it may have changed.
+    fn follow(&self, dev: &virtio::Device<device::Bound>, state: &mut State) -> Result {
+        if !self.command_is_stale.xchg(false, Full) {
+            return Ok(());
+        }
+        let command = Command::from_id(dev.read_config(COMMAND_ID)?);
+        if state.rounds.follow(command) {
+            self.counters.interrupted.add(1);
+        }
+        match command {
+            Command::Done => {
+                state.done = true;
+                self.held.release_all();
+            }
+            // Whatever came before it, what is in flight still belongs to the host's last DONE.
+            Command::Stop => {}
+            Command::Request(_) => state.done = false,
+        }
+        Ok(())
+    }
+
+    /// Takes back the buffers that the host has returned.
+    fn reap(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) {
+        loop {
+            let Some((buffer, _)) = queue.lock().get() else {
+                return;
+            };
+            match buffer {
+                HintBuffer::Id(id) => state.return_id(id),
+                HintBuffer::Held(run) if state.done => self.held.release(run),
+                HintBuffer::Held(run) => self.held.keep(run),
+                HintBuffer::Walked(_) => {}
+            }
+        }
+    }
+
+    /// Gives a buffer to the host.
+    fn send(
+        &self,
+        queue: &Queue<'_, HintBuffer>,
+        state: &mut State,
+        buffer: HintBuffer,
+    ) -> Result<(), Refused<HintBuffer>> {
+        queue.lock().add(buffer)?;
+        self.counters.elements.add(1);
+        state.unnotified = true;
+        Ok(())
+    }
+
+    /// Sends a command id. Returns whether it could be sent.
+    fn send_id(
+        &self,
+        dev: &virtio::Device<device::Bound>,
+        queue: &Queue<'_, HintBuffer>,
+        state: &mut State,
+        id: u32,
+    ) -> Result<bool> {
+        let Some(mut buffer) = state.ids.iter_mut().find_map(Option::take) else {
+            return Ok(false);
+        };
+        buffer.set(dev.to_virtio32(id));
+        match self.send(queue, state, HintBuffer::Id(buffer)) {
+            Ok(()) => Ok(true),
+            Err(refused) => {
+                if let HintBuffer::Id(buffer) = refused.buffer {
+                    state.return_id(buffer);
+                }
+                if refused.error == ENOSPC {
+                    self.counters.ring_full.add(1);
+                    Ok(false)
+                } else {
+                    Err(refused.error)
+                }
+            }
+        }
+    }
+
+    /// Sends what the source has. Returns whether all of it could be sent.
+    fn send_runs(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result<bool> {
+        while let Some(buffer) = state.source.as_mut().and_then(Source::take) {
+            let pages = buffer.pages();
+            match self.send(queue, state, buffer) {
+                Ok(()) => {
+                    self.counters.runs.add(1);
+                    self.counters.pages.add(pages);
+                }
+                Err(refused) => {
+                    if let Some(source) = state.source.as_mut() {
+                        source.put_back(refused.buffer);
+                    }
+                    if refused.error == ENOSPC {
+                        self.counters.ring_full.add(1);
+                        return Ok(false);
+                    }
+                    return Err(refused.error);
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Notifies the host of what was added.
+    fn kick(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result {
+        if !core::mem::take(&mut state.unnotified) {
+            return Ok(());
+        }
+        let wanted = queue.lock().kick_prepare();
+        if wanted {
+            self.counters.notifications.add(1);
+            queue.notify()?;
+        }
+        Ok(())
+    }
+
+    /// Does the next thing of a round.
+    fn step(
+        &self,
+        dev: &virtio::Device<device::Bound>,
+        queue: &Queue<'_, HintBuffer>,
+        state: &mut State,
+    ) -> Result<Next> {
+        match state.rounds.phase() {
+            Phase::Idle => Ok(Next::Wait),
+            Phase::Opening(id) => {
+                if !self.send_id(dev, queue, state, id)? {
+                    return Ok(Next::Wait);
+                }
+                state.rounds.opened();
+                self.counters.requests.add(1);
+                state.sending = false;
+                state.gathered_all = false;
+                let counters = self.counters.clone();
+                // The request was read before: all that is gathered from here on is for it.
+                state.source = match self.policy.strategy {
+                    Strategy::Off => None,
+                    Strategy::Hold => {
+                        let held = self.held.clone();
+                        Some(Source::Hold(Hold::new(&self.policy, held, counters)))
+                    }
+                    Strategy::Walk => Some(Source::Walk(Walk::new(&self.policy, counters))),
+                };
+                Ok(Next::Step)
+            }
+            Phase::Gathering => {
+                if state.sending {
+                    if !self.send_runs(queue, state)? {
+                        return Ok(Next::Wait);
+                    }
+                    state.sending = false;
+                    if state.gathered_all {
+                        self.counters.completed.add(1);
+                        state.rounds.gathered();
+                    } else {
+                        self.kick(queue, state)?;
+                    }
+                    return Ok(Next::Step);
+                }
+                match state.source.as_mut().map_or(Gathered::All, Source::gather) {
+                    Gathered::More => {}
+                    Gathered::Enough => state.sending = true,
+                    Gathered::All => {
+                        state.sending = true;
+                        state.gathered_all = true;
+                    }
+                }
+                Ok(Next::Step)
+            }
+            Phase::Closing => {
+                // What was gathered for this round and not sent must not go into another one.
+                state.source = None;
+                if !self.send_id(dev, queue, state, Command::STOP)? {
+                    return Ok(Next::Wait);
+                }
+                state.rounds.closed();
+                Ok(Next::Step)
+            }
+        }
+    }
+
+    /// Goes on until something has to be waited for.
+    fn advance(
+        &self,
+        dev: &virtio::Device<device::Bound>,
+        queue: &Queue<'_, HintBuffer>,
+        state: &mut State,
+        stop: Stop<'_>,
+    ) -> Result {
+        queue.lock().disable_callback();
+        while !stop.requested() {
+            self.reap(queue, state);
+            self.follow(dev, state)?;
+            match self.step(dev, queue, state)? {
+                Next::Step => mm::cond_resched(),
+                Next::Wait => {
+                    self.kick(queue, state)?;
+                    // A broken ring would have buffers to return for ever, and return none.
+                    if queue.is_broken() {
+                        return Err(EIO);
+                    }
+                    let mut queue = queue.lock();
+                    if queue.lent() == 0 || queue.enable_callback() {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+}
+
+impl DeviceWorkItem for Hinting {
+    fn run(&self, dev: &virtio::Device<device::Bound>, stop: Stop<'_>) {
+        let mut state = self.state.lock();
+        if state.failed {
+            return;
+        }
+        let result = self
+            .queue
+            .bind(dev)
+            .and_then(|queue| self.advance(dev, &queue, &mut state, stop));
+        if let Err(error) = result {
+            dev_err!(
+                dev,
+                "free page hinting failed ({:?}) and is off until the driver is bound again\n",
+                error
+            );
+            // What the device has stays out of use until it is reset. What it has returned, or
+            // never had, does not have to.
+            state.failed = true;
+            state.source = None;
+            self.held.release_all();
+        }
+    }
+}

@@ -1,0 +1,115 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Where the hints of a round come from.
+
+use kernel::{
+    mm::{
+        PageRun,
+        PfnRange,
+        Run,
+        MAX_PAGE_ORDER, //
+    },
+    page::PAGE_SIZE,
+    virtio::{
+        Buffer,
+        OutBuffer,
+        Segment, //
+    }, //
+};
+
+use crate::{
+    hold::Hold,
+    walk::Walk, //
+};
+
+/// Number of runs that are collected before some are sent.
+pub(crate) const RUNS: usize = 64;
+
+/// Most pages in one buffer: its length in bytes has 32 bits, and it ends with a whole block.
+pub(crate) const MAX_RUN_PAGES: usize =
+    // CAST: `usize` has at least 32 bits.
+    (u32::MAX as usize / PAGE_SIZE) & !((1 << MAX_PAGE_ORDER) - 1);
+
+/// A buffer in the free page queue.
+pub(crate) enum HintBuffer {
+    /// A command id.
+    Id(OutBuffer<u32>),
+    /// Pages that are ours until the host returns the buffer.
+    Held(PageRun),
+    /// Pages that were free a moment ago.
+    Walked(PfnRange),
+}
+
+impl HintBuffer {
+    /// Returns the number of pages that it hints at.
+    pub(crate) fn pages(&self) -> usize {
+        match self {
+            Self::Id(_) => 0,
+            Self::Held(run) => run.range().pages(),
+            Self::Walked(range) => range.pages(),
+        }
+    }
+}
+
+impl Buffer for HintBuffer {
+    fn segment(&self) -> Segment<'_> {
+        match self {
+            Self::Id(id) => id.segment(),
+            Self::Held(run) => Segment::pages(run),
+            Self::Walked(range) => Segment::hint(*range),
+        }
+    }
+}
+
+/// What a source has to say after a step.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Gathered {
+    /// There is more to gather.
+    More,
+    /// There is enough to send some.
+    Enough,
+    /// There is nothing more to gather.
+    All,
+}
+
+/// Gathers runs of free blocks for one round.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "there is one, in a place that is allocated once"
+)]
+pub(crate) enum Source {
+    /// The `hold` strategy.
+    Hold(Hold),
+    /// The `walk` strategy.
+    Walk(Walk),
+}
+
+impl Source {
+    /// Gathers for a bounded time.
+    pub(crate) fn gather(&mut self) -> Gathered {
+        match self {
+            Self::Hold(hold) => hold.gather(),
+            Self::Walk(walk) => walk.gather(),
+        }
+    }
+
+    /// Takes a run to send, at most [`MAX_RUN_PAGES`] long.
+    ///
+    /// The longest comes first: the host races with its own migration, and may be slow for each
+    /// buffer.
+    pub(crate) fn take(&mut self) -> Option<HintBuffer> {
+        match self {
+            Self::Hold(hold) => hold.take().map(HintBuffer::Held),
+            Self::Walk(walk) => walk.take().map(HintBuffer::Walked),
+        }
+    }
+
+    /// Takes a run back that could not be sent yet.
+    pub(crate) fn put_back(&mut self, buffer: HintBuffer) {
+        match (self, buffer) {
+            (Self::Hold(hold), HintBuffer::Held(run)) => hold.put_back(run),
+            (Self::Walk(walk), HintBuffer::Walked(range)) => walk.put_back(range),
+            _ => {}
+        }
+    }
+}
