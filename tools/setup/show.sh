@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# show.sh NAME: prints one value of the set-up, or says on standard error that it is not there yet.
+# Builds nothing.
+
+. "$(dirname "$0")/common.sh"
+. "$VBRS_SETUP/cache.sh"
+
+# kernel FLAVOUR HOW: the built kernel's tree.
+kernel() {
+	local tree
+	tree=$(kernel_dir "$1") && [ -e "$tree/$STAMP" ] ||
+		die "no built $1 kernel in the cache for this checkout: run '$2'${3:-}."
+	echo "$tree"
+}
+
+# found PATH: a path that a step recorded, if it is still there.
+found() {
+	[ -n "$1" ] && [ -e "$1" ] || die "$2 is not set up: run 'make setup'."
+	echo "$1"
+}
+
+main() {
+	local value
+	load_state
+	case ${1:-} in
+	CACHE) value=$CACHE ;;
+	KSRC) value=$(found "${FOUND_KSRC:-}" "the kernel's source") ;;
+	QEMU) value=$(found "${FOUND_QEMU:-}" "QEMU") ;;
+	PYTHON)
+		value=$(venv_dir) && [ -e "$value/$STAMP" ] ||
+			die "Python's virtual environment is not set up for this checkout: run 'make setup'."
+		value=$value/bin/python
+		;;
+	KDIR) value=$(kernel plain 'make setup' ', or give KDIR=<built kernel tree>') ;;
+	KDIR_CHECK) value=$(kernel check 'make setup-check') ;;
+	GUEST_KERNEL) value=$(kernel plain 'make setup')/arch/x86/boot/bzImage ;;
+	GUEST_KERNEL_CHECK) value=$(kernel check 'make setup-check')/arch/x86/boot/bzImage ;;
+	*) die "no value named '${1:-}' in the set-up." ;;
+	esac
+	echo "$value"
+}
+
+main "$@"
