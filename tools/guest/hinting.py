@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Makes the host ask for hints, without a second guest: a migration to nowhere, so slow that
+it only ends when it is cancelled."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tools.guest import migration
+from tools.guest.errors import ToolError
+from tools.guest.guest import Guest
+from tools.guest.trace import HintTraffic
+
+_NOWHERE = "exec:cat >/dev/null"
+_SLOW = 1 << 20
+# What the guest's own bookkeeping (slab, page tables, stacks) may take in the meantime.
+TOLERANCE_KIB = 2048
+
+
+def wait_until(condition: Callable[[], bool], what: str, deadline: float = 30.0) -> None:
+    end = time.monotonic() + deadline
+    while not condition():
+        if time.monotonic() > end:
+            raise ToolError(f"not within {deadline:.0f} s: {what}")
+        time.sleep(0.05)
+
+
+def start(guest: Guest) -> None:
+    """Starts the migration; the host asks for hints from now on."""
+    migration.set_limits(guest, bandwidth=_SLOW)
+    migration.start(guest, _NOWHERE)
+    migration.wait(guest, 10, {"active"})
+
+
+def scatter_free_memory(guest: Guest, mib: int) -> None:
+    """Makes every second 4 KiB page of `mib` free, so that a round down to order 0 takes long."""
+    guest.agent.call("fill", 120, name="scattered", mib=mib, seed=99)
+    guest.agent.call("thin", name="scattered", block=4096)
+
+
+@contextmanager
+def round_done(guest: Guest, deadline: float = 60.0) -> Iterator[HintTraffic]:
+    """One whole round of hints; until the end of the block the host does not say DONE."""
+    before = guest.hint_traffic()
+    start(guest)
+    try:
+        # The driver opens a round with an id and closes it with another.
+        wait_until(
+            lambda: (guest.hint_traffic() - before).ids >= 2, "the driver ends its round", deadline
+        )
+        yield guest.hint_traffic() - before
+    finally:
+        migration.cancel(guest)
+
+
+def one_round(guest: Guest) -> HintTraffic:
+    with round_done(guest) as traffic:
+        return traffic
+
+
+def free_kib(guest: Guest) -> int:
+    """All free memory: MemFree, and the free pages that lie in the CPUs' own lists.
+
+    Without the latter, megabytes of huge pages come and go unseen when they are freed.
+    """
+    zones = guest.agent.read("/proc/zoneinfo")
+    pages = sum(int(count) for count in re.findall(r"^ +count: +(\d+)$", zones, re.MULTILINE))
+    return guest.agent.mem_free_kib() + pages * 4
+
+
+def wait_for_free(guest: Guest, kib: int, deadline: float = 20.0) -> None:
+    """Waits until the guest has as much free memory as `kib`, or nearly; else something leaked."""
+    end = time.monotonic() + deadline
+    while (free := free_kib(guest)) < kib - TOLERANCE_KIB:
+        if time.monotonic() > end:
+            raise ToolError(
+                f"{guest.name} has {free} KiB free, it had {kib}: {kib - free} KiB leaked"
+            )
+        time.sleep(0.2)

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Where the things that guests are made of lie."""
+
+from __future__ import annotations
+
+import functools
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+from tools.guest.errors import ToolError
+
+ROOT = Path(__file__).resolve().parents[2]
+BUILD = ROOT / "build"
+LOGS = BUILD / "logs"
+RESULTS = BUILD / "results"
+
+_HINT = {
+    "GUEST_KERNEL": "run 'make setup', or set GUEST_KERNEL to a bzImage",
+    "GUEST_KERNEL_CHECK": "run 'make setup-check', or set GUEST_KERNEL_CHECK to a bzImage",
+    "KDIR": "run 'make setup', or set KDIR to the built tree of the guest kernel",
+    "KDIR_CHECK": "run 'make setup-check', or set KDIR_CHECK to the built check kernel",
+    "QEMU": "run 'make setup', or set QEMU to a qemu-system-x86_64, 9.0 or newer",
+    "MODULE": "run 'make module', or set MODULE to a virtio_balloon_rs.ko",
+    "MODULE_KUNIT": "run 'make module-kunit', or set MODULE_KUNIT to that module",
+    "MODULE_CHECK_KUNIT": "run 'make module-check', or set MODULE_CHECK_KUNIT to that module",
+}
+
+
+@functools.cache
+def _from_make(name: str) -> str:
+    try:
+        done = subprocess.run(
+            ["make", "-s", f"print-{name}"],
+            cwd=ROOT,
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return ""
+    return done.stdout.strip() if done.returncode == 0 else ""
+
+
+def lookup(name: str) -> Path:
+    """The path called `name`: from the environment, else from the Makefile. It must exist."""
+    value = os.environ.get(name) or _from_make(name)
+    if not value:
+        raise ToolError(f"{name} is not there: {_HINT[name]}")
+    found = shutil.which(value) if os.sep not in value else None
+    path = Path(found) if found else ROOT / value
+    if not path.exists():
+        raise ToolError(f"{name}={value} does not exist: {_HINT[name]}")
+    return path
+
+
+def c_driver(kdir: Path) -> Path:
+    """The kernel's own balloon driver, built with the guest kernel."""
+    path = kdir / "drivers/virtio/virtio_balloon.ko"
+    if not path.exists():
+        raise ToolError(f"{path} does not exist: build KDIR with CONFIG_VIRTIO_BALLOON=m")
+    return path
