@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Ours and the C driver take turns on one device, through sysfs. Plain kernel."""
+
+from tools.guest import drivers, hinting
+
+C, RUST = "virtio_balloon", "virtio_balloon_rs"
+SYSFS = "/sys/bus/virtio"
+
+
+def _bound(guest):
+    link = guest.agent.run(f"readlink {SYSFS}/devices/virtio0/driver || true").strip()
+    return link.rpartition("/")[2] or None
+
+
+def test_unbind_and_bind(guests, plain):
+    guest = guests.start(plain)
+    drivers.C.load(guest)
+    drivers.HOLD.load(guest)
+    assert _bound(guest) == C
+    for old, new in ((C, RUST), (RUST, C), (C, RUST)):
+        guest.agent.write(f"{SYSFS}/drivers/{old}/unbind", "virtio0")
+        assert _bound(guest) is None
+        guest.agent.write(f"{SYSFS}/drivers/{new}/bind", "virtio0")
+        assert _bound(guest) == new
+        assert hinting.one_round(guest).segments > 0

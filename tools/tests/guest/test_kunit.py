@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: GPL-2.0
+"""The module's KUnit suites, in a guest, on both kernels."""
+
+from dataclasses import replace
+
+import pytest
+
+from tools.guest import drivers, ktap, paths
+
+KUNIT = "/sys/kernel/debug/kunit"
+
+
+def _suites(guest):
+    return set(guest.agent.run(f"ls {KUNIT}").split())
+
+
+@pytest.mark.parametrize("kernel", ["plain", "check"])
+def test_kunit(guests, request, kernel):
+    modules = {"plain": "MODULE_KUNIT", "check": "MODULE_CHECK_KUNIT"}
+    machine = replace(
+        request.getfixturevalue(kernel),
+        modules={drivers.RUST_MODULE: paths.lookup(modules[kernel])},
+        append=("kunit.enable=1", "kunit.autorun=1"),
+        balloon=None,
+    )
+    guest = guests.start(machine)
+    # The kernel has suites of its own.
+    before = _suites(guest)
+    guest.insmod(drivers.RUST_MODULE, deadline=200)
+
+    results = "".join(
+        guest.agent.read(f"{KUNIT}/{name}/results") for name in sorted(_suites(guest) - before)
+    )
+    suites = ktap.parse(results)
+    assert suites, f"no suite ran:\n{results}"
+    print(", ".join(f"{suite.name}: {suite.passed}" for suite in suites))
+    bad = [f"{suite.name}: {case}" for suite in suites for case in suite.failed]
+    assert not bad, f"{bad}:\n{ktap.complaints(results)}"
+    for suite in suites:
+        assert suite.passed and not suite.skipped, suite

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: GPL-2.0
+"""One round of hinting in each strategy. Plain kernel."""
+
+from dataclasses import replace
+
+from tools.guest import drivers, hinting
+
+
+def test_round(guests, plain, ours):
+    guest = guests.start(plain)
+    ours.load(guest)
+    agent = guest.agent
+    agent.call("min-free-start", period_ms=2)
+    free, total = agent.mem_free_kib(), hinting.free_kib(guest)
+
+    with hinting.round_done(guest) as traffic:
+        counted = drivers.counters(guest)
+        assert counted["strategy"] == ours.name.removeprefix("rust-")
+        assert counted["requests"] == counted["completed"] == 1
+        assert counted["elements"] == traffic.elements
+        assert traffic.notifications <= counted["notifications"]
+        # Pages that are free at or above the target order: nearly all of an idle guest's.
+        assert counted["pages"] * 4 >= 0.9 * free
+        if ours is drivers.HOLD:
+            assert counted["held_pages"] == counted["pages"]
+            assert counted["allocated_blocks"] > 0
+        else:
+            assert counted["held_pages"] == counted["allocated_blocks"] == 0
+
+    hinting.wait_for_free(guest, total)
+    hinting.wait_until(lambda: drivers.counter(guest, "held_pages") == 0, "nothing is held")
+    lowest = agent.call("min-free-stop")["min_kib"]
+    print(f"free {free} KiB, lowest {lowest} KiB, {counted}")
+    if ours is drivers.WALK:
+        assert lowest >= 0.99 * free
+    # A reserve stays in `hold` too.
+    assert lowest > 8 * 1024
+
+
+def test_more_rounds(guests, plain, ours):
+    """Each request gets its own round, with pages in it."""
+    guest = guests.start(plain)
+    ours.load(guest)
+    first = hinting.one_round(guest)
+    for _ in range(5):
+        again = hinting.one_round(guest)
+        assert again.ids == first.ids == 2
+        assert again.segments > 0
+
+
+def test_two_numa_nodes(guests, plain, ours):
+    guest = guests.start(replace(plain, memory_mib=2048, numa_nodes=2))
+    assert guest.agent.run("cat /sys/devices/system/node/online").strip() == "0-1"
+    ours.load(guest)
+    free = hinting.free_kib(guest)
+    with hinting.round_done(guest):
+        # More than one node has.
+        assert drivers.counter(guest, "pages") * 4 >= 0.9 * free
+    hinting.wait_for_free(guest, free)

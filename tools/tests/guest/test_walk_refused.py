@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`walk` is refused where the guest relies on the content of free pages."""
+
+from dataclasses import replace
+
+import pytest
+
+from tools.guest import drivers, hinting
+
+
+@pytest.mark.parametrize(
+    ("kernel", "option"), [("plain", "init_on_free=1"), ("check", "page_poison=1")]
+)
+def test_walk_refused(guests, request, kernel, option):
+    machine = request.getfixturevalue(kernel)
+    guest = guests.start(replace(machine, append=(option,)))
+    drivers.WALK.load(guest)
+    guest.wait_for_log("free_page_hint=2 (walk) refused")
+    with hinting.round_done(guest):
+        counted = drivers.counters(guest)
+        assert counted["strategy"] == "hold"
+        assert counted["held_pages"] > 0
