@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Runs the demo: every driver in every scenario, then table, chart and JSON."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from tools.demo import chart, claims, settings, table
+from tools.demo.run import run
+from tools.guest import agent_build, drivers, memory, paths
+from tools.guest.errors import ToolError
+
+
+def main() -> int:
+    screen = Console()
+    try:
+        chosen = settings.from_environment()
+        memory.require_host_memory(chosen.guest_mib)
+        modules = _prerequisites(chosen)
+        report = _run_all(chosen, modules, screen)
+        _write(report, screen)
+    except ToolError as error:
+        Console(stderr=True).print(f"demo: {error}", markup=False, highlight=False, soft_wrap=True)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    runs = [run for scenario in report["scenarios"] for run in scenario["runs"]]
+    if report["failures"] or not all(run["verified"] for run in runs):
+        screen.print("[red]The demo failed, see above.[/]")
+        return 1
+    return 0
+
+
+def _prerequisites(chosen: settings.Settings) -> dict[str, Path]:
+    """Finds or builds all that the runs need, before the first one; returns the modules."""
+    for name in ("QEMU", "GUEST_KERNEL"):
+        paths.lookup(name)
+    agent_build.build()
+    return drivers.plain_modules(any(drivers.ALL[name].is_rust for name in chosen.drivers))
+
+
+def _run_all(
+    chosen: settings.Settings, modules: dict[str, Path], screen: Console
+) -> dict[str, Any]:
+    report: dict[str, Any] = {
+        "scenarios": [],
+        "failures": [],
+        "bandwidth_bytes_per_s": chosen.bandwidth or None,
+    }
+    progress = Progress(
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:.0f}/{task.total:.0f}"),
+        TimeElapsedColumn(),
+        console=screen,
+    )
+    with progress:
+        task = progress.add_task("demo", total=len(chosen.scenarios) * len(chosen.drivers))
+        for scenario in chosen.scenarios:
+            runs: list[dict[str, Any]] = []
+            report["scenarios"].append(
+                {"name": scenario, "guest_mib": chosen.guest_mib, "runs": runs}
+            )
+            for name in chosen.drivers:
+
+                def say(what: str, title: str = f"{scenario}, {name}") -> None:
+                    progress.update(task, description=f"{title}: {what}")
+
+                try:
+                    done = run(scenario, drivers.ALL[name], chosen, modules, say)
+                except ToolError as error:
+                    report["failures"].append(
+                        {"scenario": scenario, "driver": name, "error": str(error)}
+                    )
+                    screen.print(
+                        f"{scenario}, {name} failed: {error}", markup=False, soft_wrap=True
+                    )
+                else:
+                    runs.append(done)
+                    screen.print(
+                        f"{scenario}, {name}: {done['total_ms']} ms, "
+                        f"{done['bytes'] / 1e6:.0f} MB sent",
+                        highlight=False,
+                    )
+                progress.advance(task)
+    return report
+
+
+def _write(report: dict[str, Any], screen: Console) -> None:
+    paths.RESULTS.mkdir(parents=True, exist_ok=True)
+    held = claims.evaluate(report)
+    report["claims"] = [{"text": claim.text, "holds": claim.holds} for claim in held]
+    target = paths.RESULTS / "demo.json"
+    partial = target.with_name(f".{target.name}")
+    partial.write_text(json.dumps(report, indent=2) + "\n")
+    partial.replace(target)
+    chart.draw(report, target.with_suffix(".png"))
+    table.show(report, screen)
+    table.show_lock_holds(report, screen)
+    table.show_claims(held, screen)
+    where = target.relative_to(paths.ROOT)
+    screen.print(f"Written: {where}, {where.with_suffix('.png')}", highlight=False)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

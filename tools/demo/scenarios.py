@@ -1,0 +1,84 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Brings a guest into the state in which it is migrated, and verifies it afterwards."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+
+from tools.guest.guest import Guest
+
+# Content that is verified afterwards; small beside what is skipped, so that the bytes of the
+# drivers stay comparable.
+KEPT_MIB = 32
+REWRITTEN_MIB = 8
+REWRITE_KIB_PER_S = 1024
+CHURN_KIB_PER_S = 1024
+CHURN_CHUNK_KIB = 256
+CHURN_KEEP_MS = 2000
+# Memory that stays free when "most" of it is filled.
+SPARE_MIB = 256
+HUGE_BLOCK = 2 << 20
+FILL_DEADLINE = 180.0
+
+
+@dataclass(frozen=True)
+class Checked:
+    """How many pages were compared on the destination, and how many were wrong."""
+
+    pages: int
+    wrong: int
+    min_free_kib: int
+
+    @property
+    def right(self) -> bool:
+        return self.pages > 0 and self.wrong == 0
+
+
+def prepare(guest: Guest, scenario: str) -> None:
+    """Kept memory, and whatever the scenario does with the rest."""
+    agent = guest.agent
+    agent.call("fill", name="kept", mib=KEPT_MIB, seed=1)
+    if scenario == "dirty-then-free":
+        mib = agent.mem_free_kib() // 1024 - SPARE_MIB
+        agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2, huge=True)
+        agent.call("drop", name="large")
+    elif scenario == "fragmented":
+        mib = agent.mem_free_kib() // 1024 - 2 * SPARE_MIB
+        agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2, huge=True)
+        agent.call("thin", name="large", block=HUGE_BLOCK)
+
+
+def start_load(guest: Guest) -> None:
+    """What goes on in the guest during the migration."""
+    agent = guest.agent
+    agent.call("rewrite-start", mib=REWRITTEN_MIB, kib_per_s=REWRITE_KIB_PER_S, seed=3)
+    agent.call(
+        "churn-start",
+        chunk_kib=CHURN_CHUNK_KIB,
+        kib_per_s=CHURN_KIB_PER_S,
+        keep_ms=CHURN_KEEP_MS,
+        seed=4,
+    )
+    # Until the load is what it will be.
+    time.sleep(CHURN_KEEP_MS / 1000)
+    agent.call("min-free-start", period_ms=2)
+
+
+def verify(guest: Guest, scenario: str) -> Checked:
+    """To be called on the destination."""
+    agent = guest.agent
+    agent.ping()
+    low = agent.call("min-free-stop")["min_kib"]
+    verdicts = [
+        agent.call("churn-stop"),
+        agent.call("rewrite-stop"),
+        agent.call("verify", name="kept"),
+    ]
+    if scenario == "fragmented":
+        verdicts.append(agent.call("verify", FILL_DEADLINE, name="large"))
+    return Checked(
+        pages=sum(verdict["pages"] for verdict in verdicts),
+        wrong=sum(verdict["wrong"] for verdict in verdicts),
+        min_free_kib=low,
+    )
