@@ -29,14 +29,15 @@ __rust_helper unsigned long rust_helper_next_zone_free_pages(struct zone *zone)
 	return zone_page_state(zone, NR_FREE_PAGES);
 }
 
-__rust_helper unsigned long rust_helper_next_low_wmark_pages(struct zone *zone)
+/* Half way between the line where reclaim starts and the one where it stops. */
+__rust_helper unsigned long rust_helper_next_mid_wmark_pages(struct zone *zone)
 {
-	return low_wmark_pages(zone);
+	return (low_wmark_pages(zone) + high_wmark_pages(zone)) / 2;
 }
 
-__rust_helper unsigned long rust_helper_next_high_wmark_pages(struct zone *zone)
+__rust_helper unsigned long rust_helper_next_zone_managed_pages(struct zone *zone)
 {
-	return high_wmark_pages(zone);
+	return zone_managed_pages(zone);
 }
 
 /* Under zone->lock: the order of the free block that starts at @page in @zone, or -1. */

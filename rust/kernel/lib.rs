@@ -13,6 +13,7 @@ pub use kernel::*;
 
 #[doc(hidden)]
 pub mod bindings;
+mod kvec;
 pub mod mm;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod testing;

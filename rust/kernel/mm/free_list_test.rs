@@ -238,7 +238,7 @@ mod tests {
                 list.swap(at, at - random.below(2));
             }
             for limit in 1..12 {
-                let mut runs = RunSet::<PfnRange, 8>::new();
+                let mut runs = RunSet::<PfnRange>::new(8)?;
                 let mut cursor = Cursor::new(ORDER, ORDER);
                 while cursor.batch(&model, limit, &mut runs).0 != Batch::Done {}
                 for run in [2, 1, 0] {

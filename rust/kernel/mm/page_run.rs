@@ -148,7 +148,7 @@ mod tests {
     fn joins_and_splits_without_losing_a_block() -> Result {
         const ORDER: u32 = 3;
         let node = Nodes::new().next().ok_or(ENODEV)?;
-        let mut set = RunSet::<PageRun, 64>::new();
+        let mut set = RunSet::<PageRun>::new(64)?;
         let mut pages = 0;
         for _ in 0..64 {
             let block = PageRun::alloc(&node, ORDER).ok_or(ENOMEM)?;

@@ -2,7 +2,10 @@
 
 //! A small set of runs, which grow together as their neighbours arrive.
 
-use crate::prelude::*;
+use crate::{
+    kvec::filled,
+    prelude::*, //
+};
 
 use super::{
     Full,
@@ -19,27 +22,27 @@ pub trait Run: Sized {
     fn join(&mut self, other: Self) -> Result<(), Self>;
 }
 
-/// At most `N` runs that are no neighbours of each other.
+/// A bounded number of runs that are no neighbours of each other, in order of addresses.
 ///
 /// Free lists are in no order of addresses: on a guest that has been up for a while, neighbours
-/// come some entries apart. The set joins these as long as it has not been emptied in between.
-/// Adding looks at as many runs as there were at most since the set was last empty, allocates
-/// nothing, and may be called under a spinlock.
-pub struct RunSet<R: Run, const N: usize> {
-    runs: [Option<R>; N],
-    /// No slot from here on is in use.
-    high: usize,
+/// come far apart. The set joins these as long as it has not been emptied in between. Adding
+/// allocates nothing and may be called under a spinlock; it takes a binary search, and moves the
+/// runs behind if the new one has no neighbours.
+pub struct RunSet<R: Run> {
+    /// The first `len` are runs, the others are empty.
+    slots: KVec<Option<R>>,
+    len: usize,
     pages: usize,
 }
 
-impl<R: Run, const N: usize> RunSet<R, N> {
-    /// Creates an empty set.
-    pub const fn new() -> Self {
-        Self {
-            runs: [const { None }; N],
-            high: 0,
+impl<R: Run> RunSet<R> {
+    /// Creates an empty set with room for `capacity` runs.
+    pub fn new(capacity: usize) -> Result<Self> {
+        Ok(Self {
+            slots: filled(capacity, |_| None)?,
+            len: 0,
             pages: 0,
-        }
+        })
     }
 
     /// Returns the number of pages in all the runs.
@@ -49,74 +52,101 @@ impl<R: Run, const N: usize> RunSet<R, N> {
 
     /// Returns whether there is no run in the set.
     pub fn is_empty(&self) -> bool {
-        self.pages == 0
+        self.len == 0
     }
 
     /// Adds a run, and joins it with its neighbours.
     ///
     /// Gives it back if it has none and the set is full.
     pub fn add(&mut self, run: R) -> Result<(), R> {
-        let pages = run.range().pages();
-        // It may be what was missing between two runs, so go on with the joined one.
-        self.place(run).map(|grown| {
-            self.pages = self.pages.saturating_add(pages);
-            if let Some(run) = grown.and_then(|at| self.runs.get_mut(at)?.take()) {
-                // There is room: a slot was just emptied.
-                let _ = self.place(run);
+        let range = run.range();
+        let runs = self.slots.get(..self.len).unwrap_or_default();
+        let at = runs.partition_point(|slot| {
+            slot.as_ref()
+                .is_some_and(|run| run.range().start() < range.start())
+        });
+
+        let below = at.checked_sub(1);
+        match self.join_at(below, run) {
+            Ok(()) => {
+                // It may be what was missing between two runs.
+                if self.are_neighbours(below, at) {
+                    if let Some(Err(above)) = self.remove(at).map(|run| self.join_at(below, run)) {
+                        self.insert(at, above);
+                    }
+                }
             }
-        })
+            Err(run) => {
+                if let Err(run) = self.join_at(Some(at), run) {
+                    if self.len >= self.slots.len() {
+                        return Err(run);
+                    }
+                    self.insert(at, run);
+                }
+            }
+        }
+        self.pages = self.pages.saturating_add(range.pages());
+        Ok(())
     }
 
     /// Takes the longest run out of the set, of two equal ones that with the higher addresses.
     pub fn take_longest(&mut self) -> Option<R> {
-        let longest = self.runs.iter_mut().take(self.high).max_by_key(|slot| {
-            slot.as_ref()
-                .map(|run| (run.range().pages(), run.range().start()))
-        })?;
-        let run = longest.take()?;
+        let runs = (0..self.len).zip(self.slots.iter());
+        let (at, _) = runs.max_by_key(|(_, slot)| slot.as_ref().map(|run| run.range().pages()))?;
+        let run = self.remove(at)?;
         self.pages = self.pages.saturating_sub(run.range().pages());
-        if self.is_empty() {
-            self.high = 0;
-        }
         Some(run)
     }
 
-    /// Puts a run where it belongs: returns the place of the run that grew by it, if one did.
-    fn place(&mut self, mut run: R) -> Result<Option<usize>, R> {
-        let mut empty = None;
-        for (at, slot) in (0..self.high).zip(self.runs.iter_mut()) {
-            match slot {
-                Some(other) => match other.join(run) {
-                    Ok(()) => return Ok(Some(at)),
-                    Err(back) => run = back,
-                },
-                None => empty = empty.or(Some(slot)),
+    /// Returns the page frames of the run at a place.
+    fn range_at(&self, at: usize) -> Option<PfnRange> {
+        self.slots.get(at)?.as_ref().map(Run::range)
+    }
+
+    /// Returns whether there are runs at both places, and these are neighbours.
+    fn are_neighbours(&self, below: Option<usize>, above: usize) -> bool {
+        let below = below.and_then(|below| self.range_at(below));
+        let above = self.range_at(above);
+        matches!((below, above), (Some(below), Some(above)) if below.adjoin(&above).is_some())
+    }
+
+    /// Joins a run with the one at a place, if there is one and they are neighbours.
+    fn join_at(&mut self, at: Option<usize>, run: R) -> Result<(), R> {
+        match at.and_then(|at| self.slots.get_mut(at)) {
+            Some(Some(other)) => other.join(run),
+            _ => Err(run),
+        }
+    }
+
+    /// Inserts a run at a place, for which there must be room.
+    fn insert(&mut self, at: usize, run: R) {
+        let mut carried = Some(run);
+        for slot in self.slots.iter_mut().skip(at) {
+            core::mem::swap(slot, &mut carried);
+            if carried.is_none() {
+                break;
             }
         }
-        if let Some(slot) = empty {
-            *slot = Some(run);
-            return Ok(None);
+        self.len = self.len.saturating_add(1);
+    }
+
+    /// Removes the run at a place.
+    fn remove(&mut self, at: usize) -> Option<R> {
+        let behind = self.slots.get_mut(at..self.len)?;
+        let mut carried = None;
+        for slot in behind.iter_mut().rev() {
+            core::mem::swap(slot, &mut carried);
         }
-        match self.runs.get_mut(self.high) {
-            Some(slot) => {
-                *slot = Some(run);
-                self.high = self.high.saturating_add(1);
-                Ok(None)
-            }
-            None => Err(run),
+        if carried.is_some() {
+            self.len = self.len.saturating_sub(1);
         }
+        carried
     }
 }
 
-impl<const N: usize> Sink for RunSet<PfnRange, N> {
+impl Sink for RunSet<PfnRange> {
     fn block(&mut self, block: PfnRange) -> Result<(), Full> {
         self.add(block).map_err(|_| Full)
-    }
-}
-
-impl<R: Run, const N: usize> Default for RunSet<R, N> {
-    fn default() -> Self {
-        Self::new()
     }
 }
 
@@ -128,7 +158,7 @@ mod tests {
 
     #[test]
     fn joins_across_a_gap_that_closes() -> Result {
-        let mut set = RunSet::<PfnRange, 4>::new();
+        let mut set = RunSet::<PfnRange>::new(4)?;
         for start in [0, 16, 8] {
             let block = PfnRange::block(start, 3).ok_or(EINVAL)?;
             assert!(set.add(block).is_ok());
@@ -142,7 +172,7 @@ mod tests {
 
     #[test]
     fn gives_back_what_does_not_fit() -> Result {
-        let mut set = RunSet::<PfnRange, 2>::new();
+        let mut set = RunSet::<PfnRange>::new(2)?;
         let far = PfnRange::block(64, 3).ok_or(EINVAL)?;
         let near = PfnRange::block(24, 3).ok_or(EINVAL)?;
         assert!(set.add(PfnRange::block(0, 3).ok_or(EINVAL)?).is_ok());
@@ -175,7 +205,7 @@ mod tests {
             }
 
             // At most every second block starts a run.
-            let mut set = RunSet::<PfnRange, 24>::new();
+            let mut set = RunSet::<PfnRange>::new(24)?;
             let mut seen = 0u64;
             for &block in blocks.iter().take(len) {
                 let range = PfnRange::block(block << 9, 9).ok_or(EINVAL)?;

@@ -20,7 +20,7 @@ pub trait Shrinker: Send + Sync {
     /// Returns how many objects could be given back, a guess.
     fn count(&self) -> usize;
 
-    /// Gives up to `objects` objects back, and returns how many it were.
+    /// Gives `objects` objects back, or as many more as it must, and returns how many it were.
     ///
     /// Returns [`None`] if nothing more can be had for now.
     fn scan(&self, objects: usize) -> Option<usize>;
@@ -103,7 +103,13 @@ impl<T: Shrinker> ShrinkerRegistration<T> {
         let objects = unsafe { (*control).nr_to_scan };
         // SAFETY: By the safety requirement.
         match unsafe { Self::data_of(shrinker) }.scan(objects) {
-            Some(freed) => freed.min(kernel::ffi::c_ulong::MAX >> 1),
+            Some(freed) => {
+                // Without this the kernel would go on to ask for what it was already given.
+                //
+                // SAFETY: The kernel passes a valid control structure, for this call alone.
+                unsafe { (*control).nr_scanned = freed.max(objects) };
+                freed.min(kernel::ffi::c_ulong::MAX >> 1)
+            }
             // CAST: `SHRINK_STOP` is all ones.
             None => bindings::SHRINK_STOP as kernel::ffi::c_ulong,
         }

@@ -54,8 +54,22 @@ impl Node {
 
     /// Returns the number of free pages in all its zones, as good as the counters are.
     pub fn free_pages(&self) -> usize {
+        self.sum(Zone::free_pages)
+    }
+
+    /// Returns the sum of its zones' [`Zone::middle_watermark`]s, in pages.
+    pub fn middle_watermark(&self) -> usize {
+        self.sum(Zone::middle_watermark)
+    }
+
+    /// Returns the number of pages that the allocator manages in all its zones.
+    pub fn managed_pages(&self) -> usize {
+        self.sum(Zone::managed_pages)
+    }
+
+    fn sum(&self, pages: impl Fn(&Zone) -> usize) -> usize {
         self.zones()
-            .fold(0, |sum, zone| sum.saturating_add(zone.free_pages()))
+            .fold(0, |sum, zone| sum.saturating_add(pages(&zone)))
     }
 }
 
@@ -142,17 +156,18 @@ impl Zone {
         unsafe { bindings::next_zone_free_pages(self.0.as_ptr()) }
     }
 
-    /// Returns the low watermark, in pages: reclaim starts when less than this is free.
-    pub fn low_watermark(&self) -> usize {
-        // SAFETY: As for the high one.
-        unsafe { bindings::next_low_wmark_pages(self.0.as_ptr()) }
+    /// Returns the number of pages that the allocator manages.
+    pub fn managed_pages(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid; the counter is atomic.
+        unsafe { bindings::next_zone_managed_pages(self.0.as_ptr()) }
     }
 
-    /// Returns the high watermark, in pages: reclaim rests while more than this is free.
-    pub fn high_watermark(&self) -> usize {
-        // SAFETY: By the type invariants the zone is valid. The watermark may change meanwhile,
+    /// Returns the middle, in pages, between the low watermark, below which the kernel reclaims,
+    /// and the high one, at which it stops.
+    pub fn middle_watermark(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid. The watermarks may change meanwhile,
         // which the kernel's own readers live with.
-        unsafe { bindings::next_high_wmark_pages(self.0.as_ptr()) }
+        unsafe { bindings::next_mid_wmark_pages(self.0.as_ptr()) }
     }
 
     /// Takes `zone->lock`, with interrupts off, to look at the free lists.

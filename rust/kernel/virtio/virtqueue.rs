@@ -5,6 +5,7 @@
 use crate::{
     bindings, device,
     error::to_result,
+    kvec::filled,
     new_spinlock_irq,
     prelude::*,
     sync::{
@@ -158,19 +159,6 @@ impl<'core> Device<device::Core<'core>> {
             taken,
         })
     }
-}
-
-/// Returns a vector of `len` elements.
-///
-/// `KVec::push()` and its like have arithmetic that may panic under overflow checks.
-fn filled<T>(len: usize, mut element: impl FnMut(usize) -> T) -> Result<KVec<T>> {
-    let mut vec = KVec::with_capacity(len, GFP_KERNEL)?;
-    for (index, slot) in (0..len).zip(vec.spare_capacity_mut()) {
-        slot.write(element(index));
-    }
-    // SAFETY: The vector was empty and has room for `len` elements, so as many were just written.
-    unsafe { vec.inc_len(len) };
-    Ok(vec)
 }
 
 /// The buffers that are lent to a device through one virtqueue.
