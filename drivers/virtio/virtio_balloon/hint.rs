@@ -66,7 +66,6 @@ static_assert!(offset_of!(bindings::virtio_balloon_config, __bindgen_anon_1) == 
 /// Free page hinting of a device.
 #[pin_data]
 pub(crate) struct Hinting {
-    policy: Policy,
     queue: Arc<Virtqueue<HintBuffer>>,
     held: Arc<HeldPages>,
     counters: Arc<HintCounters>,
@@ -79,7 +78,7 @@ pub(crate) struct Hinting {
 /// What the work item needs from one run to the next.
 struct State {
     rounds: Rounds,
-    source: Option<Source>,
+    source: Source,
     /// Buffers for a start and a stop, while the host does not have them.
     ids: [Option<OutBuffer<u32>>; 2],
     /// The source has runs that are to be sent before more are gathered.
@@ -120,19 +119,22 @@ impl Hinting {
         counters: Arc<HintCounters>,
     ) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
+            let source = match policy.strategy {
+                Strategy::Walk => Source::Walk(Walk::new(policy, counters.clone())?),
+                _ => Source::Hold(Hold::new(policy, held.clone(), counters.clone())?),
+            };
             let ids = [
                 Some(OutBuffer::new(0, GFP_KERNEL)?),
                 Some(OutBuffer::new(0, GFP_KERNEL)?),
             ];
             Ok(try_pin_init!(Self {
-                policy,
                 queue,
                 held,
                 counters,
                 command_is_stale: AtomicFlag::new(true),
                 state <- new_mutex!(State {
                     rounds: Rounds::default(),
-                    source: None,
+                    source,
                     ids,
                     sending: false,
                     gathered_all: false,
@@ -230,7 +232,7 @@ impl Hinting {
 
     /// Sends what the source has. Returns whether all of it could be sent.
     fn send_runs(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result<bool> {
-        while let Some(buffer) = state.source.as_mut().and_then(Source::take) {
+        while let Some(buffer) = state.source.take() {
             let pages = buffer.pages();
             match self.send(queue, state, buffer) {
                 Ok(()) => {
@@ -238,9 +240,7 @@ impl Hinting {
                     self.counters.pages.add(pages);
                 }
                 Err(refused) => {
-                    if let Some(source) = state.source.as_mut() {
-                        source.put_back(refused.buffer);
-                    }
+                    state.source.put_back(refused.buffer);
                     if refused.error == ENOSPC {
                         self.counters.ring_full.add(1);
                         return Ok(false);
@@ -282,16 +282,8 @@ impl Hinting {
                 self.counters.requests.add(1);
                 state.sending = false;
                 state.gathered_all = false;
-                let counters = self.counters.clone();
                 // The request was read before: all that is gathered from here on is for it.
-                state.source = match self.policy.strategy {
-                    Strategy::Off => None,
-                    Strategy::Hold => {
-                        let held = self.held.clone();
-                        Some(Source::Hold(Hold::new(&self.policy, held, counters)))
-                    }
-                    Strategy::Walk => Some(Source::Walk(Walk::new(&self.policy, counters))),
-                };
+                state.source.start();
                 Ok(Next::Step)
             }
             Phase::Gathering => {
@@ -308,7 +300,7 @@ impl Hinting {
                     }
                     return Ok(Next::Step);
                 }
-                match state.source.as_mut().map_or(Gathered::All, Source::gather) {
+                match state.source.gather() {
                     Gathered::More => {}
                     Gathered::Enough => state.sending = true,
                     Gathered::All => {
@@ -320,7 +312,7 @@ impl Hinting {
             }
             Phase::Closing => {
                 // What was gathered for this round and not sent must not go into another one.
-                state.source = None;
+                state.source.end();
                 if !self.send_id(dev, queue, state, Command::STOP)? {
                     return Ok(Next::Wait);
                 }
@@ -380,7 +372,7 @@ impl DeviceWorkItem for Hinting {
             // What the device has stays out of use until it is reset. What it has returned, or
             // never had, does not have to.
             state.failed = true;
-            state.source = None;
+            state.source.end();
             self.held.release_all();
         }
     }

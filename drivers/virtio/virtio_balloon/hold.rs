@@ -16,6 +16,7 @@ use kernel::{
         MAX_PAGE_ORDER, //
     },
     page::PAGE_SIZE,
+    prelude::*,
     sync::Arc, //
 };
 
@@ -39,14 +40,20 @@ const BLOCKS_PER_STEP: usize = 64;
 /// migration thread lets go of only every 50 ms (`MAX_WAIT` in its `migration/ram.c`).
 const ENOUGH_PAGES: usize = (1 << 30) / PAGE_SIZE;
 
-/// The blocks of one round that were taken and not sent yet.
+/// The share of a node's memory, as a power of two, that stays free at least.
+const RESERVE_SHIFT: u32 = 7;
+
+/// The most that this share comes to.
+const MAX_RESERVE_PAGES: usize = (128 << 20) / PAGE_SIZE;
+
+/// The blocks of a round that were taken and not sent yet.
 pub(crate) struct Hold {
+    lowest: u32,
     nodes: Nodes,
     node: Option<Node>,
     /// Order to try next on the node.
     order: u32,
-    lowest: u32,
-    runs: RunSet<PageRun, RUNS>,
+    runs: RunSet<PageRun>,
     /// A block for which there was no room.
     spare: Option<PageRun>,
     held: Arc<HeldPages>,
@@ -54,19 +61,36 @@ pub(crate) struct Hold {
 }
 
 impl Hold {
-    /// Starts to take blocks.
-    pub(crate) fn new(policy: &Policy, held: Arc<HeldPages>, counters: Arc<HintCounters>) -> Self {
-        held.clear_pressure();
-        let mut nodes = Nodes::new();
-        Self {
-            node: nodes.next(),
-            nodes,
-            order: MAX_PAGE_ORDER,
+    /// Creates a source that has not been started.
+    pub(crate) fn new(
+        policy: Policy,
+        held: Arc<HeldPages>,
+        counters: Arc<HintCounters>,
+    ) -> Result<Self> {
+        Ok(Self {
             lowest: policy.hint_order,
-            runs: RunSet::new(),
+            nodes: Nodes::new(),
+            node: None,
+            order: MAX_PAGE_ORDER,
+            runs: RunSet::new(RUNS)?,
             spare: None,
             held,
             counters,
+        })
+    }
+
+    /// Starts to take blocks.
+    pub(crate) fn start(&mut self) {
+        self.held.clear_pressure();
+        self.nodes = Nodes::new();
+        self.node = self.nodes.next();
+        self.order = MAX_PAGE_ORDER;
+    }
+
+    /// Gives back what the host has not heard of.
+    pub(crate) fn end(&mut self) {
+        while let Some(run) = self.take() {
+            self.held.release(run);
         }
     }
 
@@ -117,33 +141,18 @@ impl Hold {
     }
 }
 
-/// Takes a block if that leaves the node its reserve: the middle between the low and the high
-/// watermarks of its zones.
+/// Takes a block if that leaves the node its reserve.
 ///
-/// The kernel reclaims when less than the low ones is free, until as much as the high ones is. The
-/// allocator alone would stop us at the low ones, so that the next page that anybody takes wakes
-/// kswapd.
+/// The allocator alone stops us at the low watermark of each zone, the line below which the kernel
+/// reclaims: the next page that anybody takes would wake kswapd. On small guests, or without huge
+/// pages, the watermarks are a few megabytes, which a burst of interrupts may need: hence the share
+/// of the memory.
 fn take_block(node: &Node, order: u32) -> Option<PageRun> {
-    let mut free = 0usize;
-    let mut reserve = 1usize.checked_shl(order)?;
-    for zone in node.zones() {
-        free = free.saturating_add(zone.free_pages());
-        let (low, high) = (zone.low_watermark(), zone.high_watermark());
-        reserve = reserve
-            .saturating_add(low)
-            .saturating_add(high.saturating_sub(low) >> 1);
-    }
-    if free <= reserve {
+    let share = (node.managed_pages() >> RESERVE_SHIFT).min(MAX_RESERVE_PAGES);
+    let reserve = node.middle_watermark().max(share);
+    let needed = reserve.saturating_add(1usize.checked_shl(order)?);
+    if node.free_pages() <= needed {
         return None;
     }
     PageRun::alloc(node, order)
-}
-
-impl Drop for Hold {
-    fn drop(&mut self) {
-        // The host has not heard of these.
-        while let Some(run) = self.take() {
-            self.held.release(run);
-        }
-    }
 }

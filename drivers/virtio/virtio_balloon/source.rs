@@ -23,7 +23,10 @@ use crate::{
 };
 
 /// Number of runs that are collected before some are sent.
-pub(crate) const RUNS: usize = 64;
+///
+/// In a guest that has been up for a while neighbours are freed far apart from each other, and so
+/// come far apart: the more are collected, the fewer and longer they become.
+pub(crate) const RUNS: usize = 512;
 
 /// Most pages in one buffer: its length in bytes has 32 bits, and it ends with a whole block.
 pub(crate) const MAX_RUN_PAGES: usize =
@@ -72,7 +75,7 @@ pub(crate) enum Gathered {
     All,
 }
 
-/// Gathers runs of free blocks for one round.
+/// Gathers runs of free blocks, one round after the other.
 #[expect(
     clippy::large_enum_variant,
     reason = "there is one, in a place that is allocated once"
@@ -85,6 +88,22 @@ pub(crate) enum Source {
 }
 
 impl Source {
+    /// Starts a round. It must not be started before the request was read.
+    pub(crate) fn start(&mut self) {
+        match self {
+            Self::Hold(hold) => hold.start(),
+            Self::Walk(walk) => walk.start(),
+        }
+    }
+
+    /// Ends a round: what was gathered for it and not sent is given up.
+    pub(crate) fn end(&mut self) {
+        match self {
+            Self::Hold(hold) => hold.end(),
+            Self::Walk(walk) => walk.end(),
+        }
+    }
+
     /// Gathers for a bounded time.
     pub(crate) fn gather(&mut self) -> Gathered {
         match self {

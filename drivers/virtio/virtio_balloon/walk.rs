@@ -12,6 +12,7 @@ use kernel::{
         PfnRange,
         RunSet, //
     },
+    prelude::*,
     sync::Arc, //
 };
 
@@ -27,19 +28,33 @@ use crate::{
 
 /// A walk, and what it has found.
 pub(crate) struct Walk {
+    policy: Policy,
     walk: FreeWalk,
-    runs: RunSet<PfnRange, RUNS>,
+    runs: RunSet<PfnRange>,
     counters: Arc<HintCounters>,
 }
 
 impl Walk {
-    /// Starts a walk. It must not be started before the request was read.
-    pub(crate) fn new(policy: &Policy, counters: Arc<HintCounters>) -> Self {
-        Self {
+    /// Creates a source that has not been started.
+    pub(crate) fn new(policy: Policy, counters: Arc<HintCounters>) -> Result<Self> {
+        Ok(Self {
+            policy,
             walk: FreeWalk::new(policy.hint_order, policy.walk_batch),
-            runs: RunSet::new(),
+            runs: RunSet::new(RUNS)?,
             counters,
-        }
+        })
+    }
+
+    /// Starts a walk from the beginning.
+    pub(crate) fn start(&mut self) {
+        self.walk = FreeWalk::new(self.policy.hint_order, self.policy.walk_batch);
+    }
+
+    /// Ends the walk, and forgets what it has found.
+    pub(crate) fn end(&mut self) {
+        while self.runs.take_longest().is_some() {}
+        self.counters.walked(self.walk.stats());
+        self.start();
     }
 
     /// Walks on for one hold of a zone's lock.
@@ -63,11 +78,5 @@ impl Walk {
     /// Takes a run back, for which there is room as it was just taken out.
     pub(crate) fn put_back(&mut self, range: PfnRange) {
         let _ = self.runs.add(range);
-    }
-}
-
-impl Drop for Walk {
-    fn drop(&mut self) {
-        self.counters.walked(self.walk.stats());
     }
 }
