@@ -202,6 +202,15 @@ impl Hinting {
         Ok(())
     }
 
+    /// Tells a full ring, which is only a matter of time, from a device that is broken.
+    fn not_sent(&self, error: Error) -> Result<bool> {
+        if error != ENOSPC {
+            return Err(error);
+        }
+        self.counters.ring_full.add(1);
+        Ok(false)
+    }
+
     /// Sends a command id. Returns whether it could be sent.
     fn send_id(
         &self,
@@ -220,12 +229,7 @@ impl Hinting {
                 if let HintBuffer::Id(buffer) = refused.buffer {
                     state.return_id(buffer);
                 }
-                if refused.error == ENOSPC {
-                    self.counters.ring_full.add(1);
-                    Ok(false)
-                } else {
-                    Err(refused.error)
-                }
+                self.not_sent(refused.error)
             }
         }
     }
@@ -241,11 +245,7 @@ impl Hinting {
                 }
                 Err(refused) => {
                     state.source.put_back(refused.buffer);
-                    if refused.error == ENOSPC {
-                        self.counters.ring_full.add(1);
-                        return Ok(false);
-                    }
-                    return Err(refused.error);
+                    return self.not_sent(refused.error);
                 }
             }
         }
