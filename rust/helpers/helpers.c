@@ -13,4 +13,5 @@
 #define __rust_helper
 
 #include "mm.c"
+#include "sync.c"
 #include "virtio.c"
