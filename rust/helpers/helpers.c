@@ -13,5 +13,6 @@
 #define __rust_helper
 
 #include "mm.c"
+#include "pm.c"
 #include "sync.c"
 #include "virtio.c"

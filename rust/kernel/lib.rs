@@ -15,6 +15,7 @@ pub use kernel::*;
 pub mod bindings;
 mod kvec;
 pub mod mm;
+pub mod pm;
 pub mod sync;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod testing;
