@@ -6,8 +6,12 @@
 
 #include <linux/hrtimer_types.h>
 
+#include <linux/balloon.h>
 #include <linux/gfp.h>
 #include <linux/mmzone.h>
+#include <linux/oom.h>
+#include <linux/page_reporting.h>
+#include <linux/poison.h>
 #include <linux/virtio.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_config.h>
@@ -20,3 +24,4 @@ const gfp_t RUST_CONST_HELPER___GFP_NOMEMALLOC = __GFP_NOMEMALLOC;
 const unsigned int RUST_CONST_HELPER_NEXT_MAX_PAGE_ORDER = MAX_PAGE_ORDER;
 const int RUST_CONST_HELPER_NEXT_MAX_NUMNODES = MAX_NUMNODES;
 const unsigned int RUST_CONST_HELPER_NEXT_VIRTIO_FEATURES_BITS = VIRTIO_FEATURES_BITS;
+const __u8 RUST_CONST_HELPER_NEXT_PAGE_POISON = PAGE_POISON;

@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#include <linux/balloon.h>
 #include <linux/gfp.h>
+#include <linux/list.h>
 #include <linux/memory_hotplug.h>
 #include <linux/mm.h>
 #include <linux/mmzone.h>
 #include <linux/nodemask.h>
 #include <linux/sched.h>
 #include <linux/vmstat.h>
+
+#include "page_reporting.h"
 
 /* The first online node that is not below @nid, or MAX_NUMNODES. */
 __rust_helper int rust_helper_next_online_node_from(int nid)
@@ -83,4 +87,54 @@ __rust_helper bool rust_helper_next_page_poisoning_enabled(void)
 __rust_helper void rust_helper_next_cond_resched(void)
 {
 	cond_resched();
+}
+
+__rust_helper void rust_helper_next_get_page(struct page *page)
+{
+	get_page(page);
+}
+
+__rust_helper void rust_helper_next_put_page(struct page *page)
+{
+	put_page(page);
+}
+
+__rust_helper void rust_helper_next_balloon_devinfo_init(struct balloon_dev_info *balloon)
+{
+	balloon_devinfo_init(balloon);
+}
+
+__rust_helper void rust_helper_next_init_list_head(struct list_head *list)
+{
+	INIT_LIST_HEAD(list);
+}
+
+/* The first page of a list that is linked through page->lru, or NULL. */
+__rust_helper struct page *rust_helper_next_page_list_pop(struct list_head *list)
+{
+	struct page *page = list_first_entry_or_null(list, struct page, lru);
+
+	if (page)
+		list_del(&page->lru);
+	return page;
+}
+
+__rust_helper unsigned long rust_helper_next_global_node_page_state(enum node_stat_item item)
+{
+	return global_node_page_state(item);
+}
+
+__rust_helper void rust_helper_next_all_vm_events(unsigned long *events)
+{
+	all_vm_events(events);
+}
+
+__rust_helper unsigned int rust_helper_next_page_reporting_order(void)
+{
+	return READ_ONCE(page_reporting_order);
+}
+
+__rust_helper void rust_helper_next_set_page_reporting_order(unsigned int order)
+{
+	WRITE_ONCE(page_reporting_order, order);
 }
