@@ -56,7 +56,10 @@ pub use self::work::{
     DeviceWork,
     DeviceWorkItem, //
 };
-pub use crate::workqueue::Stop;
+pub use crate::workqueue::{
+    Stop,
+    Then, //
+};
 
 use self::lifecycle::Lifecycle;
 use crate::{

@@ -32,6 +32,7 @@ use kernel::{
         Queue,
         Refused,
         Stop,
+        Then,
         Virtqueue, //
     },
 };
@@ -354,10 +355,10 @@ impl Hinting {
 }
 
 impl DeviceWorkItem for Hinting {
-    fn run(&self, dev: &virtio::Device<device::Bound>, stop: Stop<'_>) {
+    fn run(&self, dev: &virtio::Device<device::Bound>, stop: Stop<'_>) -> Then {
         let mut state = self.state.lock();
         if state.failed {
-            return;
+            return Then::Done;
         }
         let result = self
             .queue
@@ -375,5 +376,6 @@ impl DeviceWorkItem for Hinting {
             state.source.end();
             self.held.release_all();
         }
+        Then::Done
     }
 }

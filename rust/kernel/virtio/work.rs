@@ -13,7 +13,8 @@ use crate::{
         OwnedQueue,
         Stop,
         StoppableWork,
-        StoppableWorkItem, //
+        StoppableWorkItem,
+        Then, //
     },
 };
 use core::ops::Deref;
@@ -32,7 +33,7 @@ pub trait DeviceWorkItem: Send + Sync + 'static {
     ///
     /// The device is bound and has not been reset by the bus. It goes as soon as this returns
     /// once [`Stop::requested`].
-    fn run(&self, dev: &Device<device::Bound>, stop: Stop<'_>);
+    fn run(&self, dev: &Device<device::Bound>, stop: Stop<'_>) -> Then;
 }
 
 /// The work, and the device that it is for.
@@ -44,15 +45,17 @@ struct Item<T> {
 }
 
 impl<T: DeviceWorkItem> StoppableWorkItem for Item<T> {
-    fn run(&self, stop: Stop<'_>) {
+    fn run(&self, stop: Stop<'_>) -> Then {
         let dev: *const Device = &*self.dev;
         // SAFETY: `DeviceWork` is created for a bound device, and stopped before that is unbound.
         let dev = unsafe { &*dev.cast::<Device<device::Bound>>() };
-        self.item.run(dev, stop);
+        self.item.run(dev, stop)
     }
 }
 
 /// Work that is run with a bound device, and ends before the device is reset.
+///
+/// After a suspend it can be queued again; what was queued before is not run.
 #[pin_data]
 pub struct DeviceWork<T: DeviceWorkItem> {
     #[pin]
@@ -75,6 +78,10 @@ impl<T: DeviceWorkItem> Deref for DeviceWork<T> {
 }
 
 impl<T: DeviceWorkItem> Resource for DeviceWork<T> {
+    fn ready(&self) {
+        self.work.restart();
+    }
+
     fn stop(&self) {
         self.work.stop();
     }
@@ -84,7 +91,7 @@ impl Device<device::Core<'_>> {
     /// Creates work for this device, to be run on `queue`.
     pub fn new_work<T: DeviceWorkItem>(
         &self,
-        queue: OwnedQueue,
+        queue: Arc<OwnedQueue>,
         item: impl PinInit<T, Error>,
     ) -> Result<Arc<DeviceWork<T>>> {
         let dev: &Device = self;
