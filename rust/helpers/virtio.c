@@ -52,6 +52,11 @@ __rust_helper bool rust_helper_next_virtio_has_config(const struct virtio_device
 	return vdev->config->get;
 }
 
+__rust_helper bool rust_helper_next_virtio_has_config_set(const struct virtio_device *vdev)
+{
+	return vdev->config->set;
+}
+
 __rust_helper u32 rust_helper_next_virtio_cread_le32(struct virtio_device *vdev,
 						     unsigned int offset)
 {
@@ -69,9 +74,9 @@ __rust_helper void rust_helper_next_virtio_cwrite_le32(struct virtio_device *vde
 	vdev->config->set(vdev, offset, &raw, sizeof(raw));
 }
 
-__rust_helper u32 rust_helper_next_cpu_to_virtio32(const struct virtio_device *vdev, u32 value)
+__rust_helper bool rust_helper_next_virtio_is_little_endian(const struct virtio_device *vdev)
 {
-	return (__force u32)cpu_to_virtio32((struct virtio_device *)vdev, value);
+	return virtio_is_little_endian((struct virtio_device *)vdev);
 }
 
 /*

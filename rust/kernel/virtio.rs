@@ -18,32 +18,43 @@
 //!
 //! The steps from 6 on are taken as well if 2 fails.
 //!
+//! A suspend goes through [`Driver::freeze`] and 6, but keeps the driver's data. On the way back
+//! the virtqueues are found again, [`Driver::restore`] sets the device up as 2 did, and 3 and 4
+//! follow. When the machine goes down, all work is stopped and the device is reset.
+//!
 //! What touches the device asks for a [`Device<Bound>`](device::Bound), which only callbacks and
-//! work have: code that runs later cannot have one. What the driver keeps of a virtqueue beyond
-//! that, a [`Virtqueue`], does nothing by itself.
+//! work have, and for a moment [`DeviceAccess`]: code that runs later cannot have one. What the
+//! driver keeps of a virtqueue beyond that, a [`Virtqueue`], does nothing by itself.
 //!
 //! C headers: [`include/linux/virtio.h`](srctree/include/linux/virtio.h),
 //! [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
 
+mod access;
 mod buffer;
 mod bus_device;
 mod config;
 mod feature;
 mod lifecycle;
+mod report_queue;
 mod virtqueue;
 mod work;
 
+pub use self::access::DeviceAccess;
 pub use self::buffer::{
     Buffer,
     OutBuffer,
     Segment, //
 };
-pub use self::bus_device::Device;
+pub use self::bus_device::{
+    Device,
+    VirtioNumber, //
+};
 pub use self::config::ConfigField;
 pub use self::feature::{
     Feature,
     Negotiation, //
 };
+pub use self::report_queue::ReportQueue;
 pub use self::virtqueue::{
     Queue,
     QueueGuard,
@@ -111,6 +122,9 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             (*vdrv.get()).feature_table_size = features_len;
             (*vdrv.get()).probe = Some(Self::probe_callback);
             (*vdrv.get()).remove = Some(Self::remove_callback);
+            (*vdrv.get()).freeze = Some(Self::freeze_callback);
+            (*vdrv.get()).restore = Some(Self::restore_callback);
+            (*vdrv.get()).shutdown = Some(Self::shutdown_callback);
             if T::HAS_VALIDATE {
                 (*vdrv.get()).validate = Some(Self::validate_callback);
             }
@@ -125,7 +139,7 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
 
     unsafe fn unregister(vdrv: &Opaque<Self::DriverType>) {
         // SAFETY: `vdrv` is guaranteed to be a valid `DriverType`.
-        unsafe { bindings::unregister_virtio_driver(vdrv.get()) }
+        unsafe { bindings::unregister_virtio_driver(vdrv.get()) };
     }
 }
 
@@ -183,6 +197,62 @@ impl<T: Driver> Adapter<T> {
         // SAFETY: The life has begun in `probe_callback()`, and ends only here: the bus calls this
         // function once for each successful probe.
         unsafe { Lifecycle::end(vdev) };
+    }
+
+    extern "C" fn freeze_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The virtio bus only ever calls the freeze callback with a valid pointer to a
+        // `struct virtio_device`.
+        //
+        // INVARIANT: `vdev` is valid for the duration of `freeze_callback()`.
+        let vdev = unsafe { &*vdev.cast::<Device<device::CoreInternal<'_>>>() };
+
+        // SAFETY: `freeze_callback` is only ever called for a device that is bound to this driver,
+        // so `Device::set_drvdata()` has been called with data of this type.
+        let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
+
+        T::freeze(vdev, data);
+
+        // SAFETY: The life has begun in `probe_callback()` and ends in `remove_callback()`. The
+        // bus has disabled the callback for configuration changes.
+        unsafe { Lifecycle::reset(vdev) };
+        0
+    }
+
+    extern "C" fn restore_callback(vdev: *mut bindings::virtio_device) -> c_int {
+        // SAFETY: The virtio bus only ever calls the restore callback with a valid pointer to a
+        // `struct virtio_device`.
+        //
+        // INVARIANT: `vdev` is valid for the duration of `restore_callback()`.
+        let vdev = unsafe { &*vdev.cast::<Device<device::CoreInternal<'_>>>() };
+
+        // SAFETY: `restore_callback` is only ever called for a device that is bound to this
+        // driver, so `Device::set_drvdata()` has been called with data of this type.
+        let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
+
+        from_result(|| {
+            // SAFETY: The life has begun in `probe_callback()` and ends in `remove_callback()`.
+            let restored = unsafe { Lifecycle::restore(vdev) };
+            if let Err(error) = restored.and_then(|()| T::restore(vdev, data)) {
+                // SAFETY: As above. The device is not live, so no callback comes.
+                unsafe { Lifecycle::reset(vdev) };
+                return Err(error);
+            }
+            Lifecycle::set_ready(vdev);
+            T::ready(vdev, data);
+            Ok(0)
+        })
+    }
+
+    extern "C" fn shutdown_callback(vdev: *mut bindings::virtio_device) {
+        // SAFETY: The virtio bus only ever calls the shutdown callback with a valid pointer to a
+        // `struct virtio_device`.
+        //
+        // INVARIANT: `vdev` is valid for the duration of `shutdown_callback()`.
+        let vdev = unsafe { &*vdev.cast::<Device<device::CoreInternal<'_>>>() };
+
+        // SAFETY: The bus calls this for devices that are bound to this driver: their life has
+        // begun in `probe_callback()` and ends in `remove_callback()`.
+        unsafe { Lifecycle::shut_down(vdev) };
     }
 
     extern "C" fn config_changed_callback(vdev: *mut bindings::virtio_device) {
@@ -312,9 +382,9 @@ pub trait Driver {
         dev: &'bound Device<device::Core<'_>>,
     ) -> impl PinInit<Self::Data<'bound>, Error> + 'bound;
 
-    /// The device has become live.
+    /// The device has become live, for the first time or after a suspend.
     ///
-    /// This is the place to look at its configuration for the first time.
+    /// This is the place to look at its configuration.
     fn ready<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
     }
@@ -344,5 +414,23 @@ pub trait Driver {
     /// callback is optional; release of resources is for `Drop`.
     fn unbind<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
         let _ = (dev, this);
+    }
+
+    /// The device is about to be reset because the machine goes to sleep.
+    ///
+    /// Called while it is still alive, as [`Driver::unbind`]. Freezable work does not run.
+    fn freeze<'bound>(dev: &'bound Device<device::Core<'_>>, this: Pin<&Self::Data<'bound>>) {
+        let _ = (dev, this);
+    }
+
+    /// The machine wakes up: the device was reset, and has its virtqueues again.
+    ///
+    /// The device does not process any buffer yet, and knows nothing of what it was told before.
+    fn restore<'bound>(
+        dev: &'bound Device<device::Core<'_>>,
+        this: Pin<&Self::Data<'bound>>,
+    ) -> Result {
+        let _ = (dev, this);
+        Ok(())
     }
 }

@@ -223,7 +223,7 @@ impl Hinting {
         let Some(mut buffer) = state.ids.iter_mut().find_map(Option::take) else {
             return Ok(false);
         };
-        buffer.set(dev.to_virtio32(id));
+        buffer.set(dev.to_virtio(id));
         match self.send(queue, state, HintBuffer::Id(buffer)) {
             Ok(()) => Ok(true),
             Err(refused) => {
@@ -258,10 +258,8 @@ impl Hinting {
         if !core::mem::take(&mut state.unnotified) {
             return Ok(());
         }
-        let wanted = queue.lock().kick_prepare();
-        if wanted {
+        if queue.kick()? {
             self.counters.notifications.add(1);
-            queue.notify()?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 //! Memory that is lent to a device.
 
 use crate::{
+    bindings,
     mm::{
         PageRun,
         PfnRange,
@@ -37,12 +38,14 @@ pub(super) enum Memory {
     Readable(*const u8, usize),
     /// Pages that the device may write to.
     Writable(PfnRange),
+    /// Entries of a scatter list, of pages that the device may write to.
+    Scattered(*mut bindings::scatterlist, c_uint),
     /// Page frames that the device is told of, and that are none of our business otherwise.
     Hint(PfnRange),
 }
 
 impl<'a> Segment<'a> {
-    fn new(memory: Memory) -> Self {
+    pub(super) fn new(memory: Memory) -> Self {
         Self {
             memory,
             _owner: PhantomData,
@@ -78,9 +81,19 @@ impl<T: IntoBytes + zerocopy::Immutable> OutBuffer<T> {
         *self.0 = value;
     }
 
+    /// Returns the value, to change it in place.
+    pub fn get_mut(&mut self) -> &mut T {
+        &mut self.0
+    }
+
     /// Returns the value as the device is to see it.
     pub fn segment(&self) -> Segment<'_> {
+        self.prefix(usize::MAX)
+    }
+
+    /// Returns the first `len` bytes of the value, or all of it, as the device is to see it.
+    pub fn prefix(&self, len: usize) -> Segment<'_> {
         let bytes = self.0.as_bytes();
-        Segment::new(Memory::Readable(bytes.as_ptr(), bytes.len()))
+        Segment::new(Memory::Readable(bytes.as_ptr(), len.min(bytes.len())))
     }
 }

@@ -52,11 +52,33 @@ impl<Ctx: device::DeviceContext> Device<Ctx> {
     /// Returns a number in the byte order of the rings of this device.
     ///
     /// That is little-endian, but for legacy devices the guest's own.
-    pub fn to_virtio32(&self, value: u32) -> u32 {
+    pub fn to_virtio<T: VirtioNumber>(&self, value: T) -> T {
         // SAFETY: By the type invariants the device is valid.
-        unsafe { bindings::next_cpu_to_virtio32(self.as_raw(), value) }
+        if unsafe { bindings::next_virtio_is_little_endian(self.as_raw()) } {
+            value.to_le()
+        } else {
+            value
+        }
     }
 }
+
+/// Numbers that devices and drivers exchange in memory.
+pub trait VirtioNumber: Copy {
+    /// Returns the number in little-endian byte order.
+    fn to_le(self) -> Self;
+}
+
+macro_rules! impl_virtio_number {
+    ($($number:ty)*) => {
+        $(impl VirtioNumber for $number {
+            fn to_le(self) -> Self {
+                <$number>::to_le(self)
+            }
+        })*
+    };
+}
+
+impl_virtio_number!(u16 u32 u64);
 
 impl Device<device::Core<'_>> {
     /// Returns whether the device offers a feature, accepted or not.

@@ -61,4 +61,15 @@ impl Device<device::Bound> {
         // SAFETY: The device is valid and has an operation to read its configuration.
         Ok(unsafe { bindings::next_virtio_cread_le32(self.as_raw(), field.offset) })
     }
+
+    /// Writes a field, all of its bytes at once. This is a trap into the host.
+    pub fn write_config(&self, field: ConfigField<u32>, value: u32) -> Result {
+        // SAFETY: By the type invariants the device is valid.
+        if !unsafe { bindings::next_virtio_has_config_set(self.as_raw()) } {
+            return Err(EOPNOTSUPP);
+        }
+        // SAFETY: The device is valid and has an operation to write its configuration.
+        unsafe { bindings::next_virtio_cwrite_le32(self.as_raw(), field.offset, value) };
+        Ok(())
+    }
 }

@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! What a bound device has, and in which order it goes.
+//! What a bound device has, and in which order it goes, and comes back after a suspend.
 //!
 //! The bus keeps a [`Lifecycle`] for each device from before [`probe`](super::Driver::probe) until
 //! the device was reset, in the `priv` field of `struct virtio_device`, which the virtio core
 //! leaves to drivers.
 
 use crate::{
-    bindings, device, new_mutex,
+    bindings, device,
+    kvec::filled,
+    new_mutex, new_spinlock_irq,
     prelude::*,
     sync::{
         atomic::{
@@ -17,17 +19,27 @@ use crate::{
         },
         Arc,
         Mutex,
-        SetOnce, //
+        SpinLockIrq, //
     },
 };
 
 use super::{
     virtqueue::RawVirtqueues,
-    Device, //
+    Device,
+    QueueInfo, //
 };
 
 /// Something that belongs to a bound device.
+///
+/// A device that is suspended goes through `stop` and `after_reset`, and through `restore` and
+/// `ready` when it comes back.
 pub(super) trait Resource: Send + Sync {
+    /// The device has virtqueues again, and is not live yet.
+    fn restore(&self, queues: &RawVirtqueues) -> Result {
+        let _ = queues;
+        Ok(())
+    }
+
     /// The device is live: `DRIVER_OK` is set.
     fn ready(&self) {}
 
@@ -77,7 +89,12 @@ pub(super) struct Lifecycle {
     vq_callback: extern "C" fn(*mut bindings::virtqueue),
     /// The data of the driver is set.
     has_data: AtomicFlag,
-    queues: SetOnce<RawVirtqueues>,
+    /// What the driver has asked for, to ask for it again after a suspend.
+    #[pin]
+    infos: Mutex<Option<KVec<Option<QueueInfo>>>>,
+    /// What the device has now.
+    #[pin]
+    queues: SpinLockIrq<Option<Arc<RawVirtqueues>>>,
     #[pin]
     resources: Mutex<Resources>,
 }
@@ -92,7 +109,8 @@ impl Lifecycle {
             try_pin_init!(Self {
                 vq_callback,
                 has_data: AtomicFlag::new(false),
-                queues: SetOnce::new(),
+                infos <- new_mutex!(None),
+                queues <- new_spinlock_irq!(None),
                 resources <- new_mutex!(Resources(None)),
             }),
             GFP_KERNEL,
@@ -143,23 +161,42 @@ impl Lifecycle {
     /// Finds the virtqueues of a device, once.
     pub(super) fn find_queues(
         dev: &Device<device::Core<'_>>,
-        infos: &mut [bindings::virtqueue_info],
-        wants_callback: impl Fn(usize) -> bool,
-    ) -> Result<&'static RawVirtqueues> {
+        infos: &[Option<QueueInfo>],
+    ) -> Result {
         // SAFETY: The reference is not used beyond the calls of `probe()` or `ready()`.
         let life = unsafe { Self::checked_of(dev) }?;
         // Not a second time, and not after `probe()`: the device is live then.
-        if life.queues.as_ref().is_some() || life.has_data.load(Acquire) {
+        if life.infos.lock().is_some() || life.has_data.load(Acquire) {
             return Err(EBUSY);
         }
-        for (index, info) in infos.iter_mut().enumerate() {
-            if wants_callback(index) {
-                info.callback = Some(life.vq_callback);
+        let infos = filled(infos.len(), |index| infos.get(index).copied().flatten())?;
+        life.set_up(dev, &infos)?;
+        *life.infos.lock() = Some(infos);
+        Ok(())
+    }
+
+    /// Returns the virtqueues of a device.
+    pub(super) fn queues(dev: &Device<device::Core<'_>>) -> Result<Arc<RawVirtqueues>> {
+        // SAFETY: The reference is not used beyond the calls of `probe()` or `ready()`.
+        let life = unsafe { Self::checked_of(dev) }?;
+        let queues = life.queues.lock().clone();
+        queues.ok_or(ENODEV)
+    }
+
+    /// Sets virtqueues up. The device must have none.
+    fn set_up(&self, dev: &Device<device::Core<'_>>, infos: &[Option<QueueInfo>]) -> Result {
+        let queues = RawVirtqueues::find(dev, infos, self.vq_callback)?;
+        match Arc::new(queues, GFP_KERNEL) {
+            Ok(queues) => {
+                *self.queues.lock() = Some(queues);
+                Ok(())
+            }
+            Err(error) => {
+                // SAFETY: The device is valid, has virtqueues, and is not live.
+                unsafe { bindings::next_virtio_del_vqs(dev.as_raw()) };
+                Err(error.into())
             }
         }
-        let queues = RawVirtqueues::find(dev, infos)?;
-        life.queues.populate(queues);
-        life.queues.as_ref().ok_or(EBUSY)
     }
 
     /// Makes the device live.
@@ -191,16 +228,17 @@ impl Lifecycle {
         if !life.has_data.load(Acquire) {
             return None;
         }
-        life.queues.as_ref()?.index_of(vq)
+        let queues = life.queues.lock();
+        queues.as_ref()?.index_of(vq)
     }
 
-    /// Ends the life of a device: nothing of it is in use, and it is reset, afterwards.
+    /// Ends all use of the device and resets it. It has no virtqueues afterwards.
     ///
     /// # Safety
     ///
     /// The life must have begun and not ended yet, and no callback but those of virtqueues may
     /// come any more.
-    pub(super) unsafe fn end(dev: &Device<device::CoreInternal<'_>>) {
+    pub(super) unsafe fn reset(dev: &Device<device::CoreInternal<'_>>) {
         // SAFETY: By the safety requirement.
         let life = unsafe { Self::of(dev.as_raw()) };
         for resource in life.resources.lock().iter() {
@@ -212,12 +250,63 @@ impl Lifecycle {
         for resource in life.resources.lock().iter() {
             resource.after_reset();
         }
-        if life.queues.as_ref().is_some() {
+        let queues = life.queues.lock().take();
+        if queues.is_some() {
             // SAFETY: The device has virtqueues, was reset, and all access to them is over:
             // `after_reset()` made the handles refuse.
             unsafe { bindings::next_virtio_del_vqs(dev.as_raw()) };
         }
-        let life = core::ptr::from_ref(life).cast_mut();
+    }
+
+    /// Sets the virtqueues up again after [`Lifecycle::reset`]. The device is not live yet.
+    ///
+    /// # Safety
+    ///
+    /// The life must have begun and not ended yet.
+    pub(super) unsafe fn restore(dev: &Device<device::CoreInternal<'_>>) -> Result {
+        // SAFETY: By the safety requirement.
+        let life = unsafe { Self::of(dev.as_raw()) };
+        if let Some(infos) = &*life.infos.lock() {
+            life.set_up(dev, infos)?;
+        }
+        let queues = life.queues.lock().clone();
+        if let Some(queues) = queues {
+            for resource in life.resources.lock().iter() {
+                resource.restore(&queues)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Ends all use of the device for good, as the machine goes down.
+    ///
+    /// # Safety
+    ///
+    /// The life must have begun and not ended yet.
+    pub(super) unsafe fn shut_down(dev: &Device<device::CoreInternal<'_>>) {
+        // SAFETY: By the safety requirement.
+        let life = unsafe { Self::of(dev.as_raw()) };
+        for resource in life.resources.lock().iter() {
+            resource.stop();
+        }
+        // SAFETY: The device is valid.
+        unsafe { bindings::virtio_device_shutdown(dev.as_raw()) };
+        for resource in life.resources.lock().iter() {
+            resource.after_reset();
+        }
+    }
+
+    /// Ends the life of a device: nothing of it is in use, and it is reset, afterwards.
+    ///
+    /// # Safety
+    ///
+    /// The life must have begun and not ended yet, and no callback but those of virtqueues may
+    /// come any more.
+    pub(super) unsafe fn end(dev: &Device<device::CoreInternal<'_>>) {
+        // SAFETY: By the safety requirement.
+        unsafe { Self::reset(dev) };
+        // SAFETY: By the safety requirement.
+        let life = core::ptr::from_ref(unsafe { Self::of(dev.as_raw()) }).cast_mut();
         // SAFETY: The device is valid; nothing looks at the field any more.
         unsafe { (*dev.as_raw()).priv_ = core::ptr::null_mut() };
         // SAFETY: The pointer comes from `KBox::into_raw()` in `begin()`, and there is no

@@ -13,12 +13,12 @@ use crate::{
         atomic::{
             Acquire,
             AtomicFlag,
-            Full,
-            Relaxed, //
+            Full, //
         },
         lock::spinlock::SpinLockIrqBackend,
         lock::Guard,
         Arc,
+        Event,
         SpinLockIrq, //
     },
 };
@@ -29,6 +29,7 @@ use core::ptr::{
 
 use super::{
     buffer::Memory,
+    fault,
     lifecycle::{
         Lifecycle,
         Resource, //
@@ -50,7 +51,7 @@ pub struct QueueInfo {
 ///
 /// # Invariants
 ///
-/// Each pointer is null or that of a virtqueue that is valid until the life of the device ends.
+/// Each pointer is null or that of a virtqueue that is valid until the device's are deleted.
 pub(super) struct RawVirtqueues(KVec<*mut bindings::virtqueue>);
 
 // SAFETY: These are only compared, or handed to a `Virtqueue` which serialises their use.
@@ -59,27 +60,38 @@ unsafe impl Send for RawVirtqueues {}
 unsafe impl Sync for RawVirtqueues {}
 
 impl RawVirtqueues {
-    /// Sets up the virtqueues that have a name.
+    /// Sets up virtqueues.
     ///
-    /// Must be called once in the life of a device, by [`Lifecycle::find_queues`].
+    /// Must be called by [`Lifecycle`] alone, which sees to it that the device has none yet.
     pub(super) fn find(
         dev: &Device<device::Core<'_>>,
-        infos: &mut [bindings::virtqueue_info],
+        infos: &[Option<QueueInfo>],
+        callback: extern "C" fn(*mut bindings::virtqueue),
     ) -> Result<Self> {
-        let mut queues = filled(infos.len(), |_| ptr::null_mut())?;
-        let len = c_uint::try_from(infos.len())?;
+        let mut raw = filled(infos.len(), |index| match infos.get(index) {
+            Some(Some(info)) => bindings::virtqueue_info {
+                name: info.name.as_char_ptr(),
+                callback: if info.callback { Some(callback) } else { None },
+                ..Default::default()
+            },
+            _ => Default::default(),
+        })?;
+        if fault::should_fail() {
+            return Err(ENOMEM);
+        }
+        let mut queues = filled(raw.len(), |_| ptr::null_mut())?;
+        let len = c_uint::try_from(raw.len())?;
         // SAFETY: The device is valid, and both arrays have `len` elements.
         to_result(unsafe {
-            bindings::next_virtio_find_vqs(
-                dev.as_raw(),
-                len,
-                queues.as_mut_ptr(),
-                infos.as_mut_ptr(),
-            )
+            bindings::next_virtio_find_vqs(dev.as_raw(), len, queues.as_mut_ptr(), raw.as_mut_ptr())
         })?;
-        // INVARIANT: The core sets the pointer to null where there is no name. The virtqueues are
-        // deleted at the end of the life of the device.
+        // INVARIANT: The core sets the pointer to null where there is no name.
         Ok(Self(queues))
+    }
+
+    /// Returns the virtqueue with the driver's index.
+    fn get(&self, index: usize) -> Option<NonNull<bindings::virtqueue>> {
+        NonNull::new(self.0.get(index).copied()?)
     }
 
     /// Returns the driver's index of a virtqueue.
@@ -94,7 +106,6 @@ impl RawVirtqueues {
 /// The virtqueues of a device, for the driver to take.
 pub struct Virtqueues<'a, 'core> {
     dev: &'a Device<device::Core<'core>>,
-    queues: &'a RawVirtqueues,
     taken: KVec<bool>,
 }
 
@@ -103,30 +114,26 @@ impl Virtqueues<'_, '_> {
     ///
     /// Returns [`ENOENT`] for one that was not asked for, and [`EBUSY`] if it was taken already.
     pub fn take<B: Buffer>(&mut self, index: usize) -> Result<Arc<Virtqueue<B>>> {
-        let vq = self.queues.0.get(index).copied().ok_or(ENOENT)?;
-        let vq = NonNull::new(vq).ok_or(ENOENT)?;
         let taken = self.taken.get_mut(index).ok_or(ENOENT)?;
         if core::mem::replace(taken, true) {
             return Err(EBUSY);
         }
-
-        // SAFETY: By the type invariants of `RawVirtqueues` the virtqueue is valid: the life of
-        // the device goes on while `probe()` has the `Device<Core>`.
-        let size = unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) };
-        let slots = Slots::new(usize::try_from(size)?)?;
         let dev: &Device = self.dev;
-        // INVARIANT: `vq` was taken just now, so this is its only handle.
         let queue = Arc::pin_init(
             try_pin_init!(Virtqueue {
-                vq,
+                index,
                 dev: dev.into(),
                 ready: AtomicFlag::new(false),
                 deferred: AtomicFlag::new(false),
-                gone: AtomicFlag::new(false),
-                slots <- new_spinlock_irq!(slots),
+                used <- Event::new(),
+                ring <- new_spinlock_irq!(Ring {
+                    vq: None,
+                    slots: Slots::none(),
+                }),
             }),
             GFP_KERNEL,
         )?;
+        queue.attach(&*Lifecycle::queues(self.dev)?)?;
         Lifecycle::add(self.dev, queue.clone())?;
         Ok(queue)
     }
@@ -138,25 +145,16 @@ impl<'core> Device<device::Core<'core>> {
     /// The transports number the queues that have an entry one after the other, and skip those
     /// that have none. The index of a queue in `infos` is the one that the driver uses.
     ///
-    /// To be called once, from [`Driver::probe`](super::Driver::probe).
+    /// To be called once, from [`Driver::probe`](super::Driver::probe). After a suspend the same
+    /// virtqueues are set up again by themselves.
     pub fn find_virtqueues<'a>(
         &'a self,
         infos: &[Option<QueueInfo>],
     ) -> Result<Virtqueues<'a, 'core>> {
-        let mut raw = filled(infos.len(), |index| bindings::virtqueue_info {
-            name: match infos.get(index) {
-                Some(Some(info)) => info.name.as_char_ptr(),
-                _ => ptr::null(),
-            },
-            ..Default::default()
-        })?;
-        let wants_callback =
-            |index: usize| matches!(infos.get(index), Some(Some(info)) if info.callback);
-        let taken = filled(infos.len(), |_| false)?;
+        Lifecycle::find_queues(self, infos)?;
         Ok(Virtqueues {
             dev: self,
-            queues: Lifecycle::find_queues(self, &mut raw, wants_callback)?,
-            taken,
+            taken: filled(infos.len(), |_| false)?,
         })
     }
 }
@@ -179,6 +177,15 @@ enum Slot<B> {
 }
 
 impl<B> Slots<B> {
+    /// Creates slots of which there is none.
+    const fn none() -> Self {
+        Self {
+            slots: KVec::new(),
+            free: None,
+            lent: 0,
+        }
+    }
+
     fn new(len: usize) -> Result<Self> {
         Ok(Self {
             slots: filled(len, |index| {
@@ -225,22 +232,30 @@ impl<B> Slots<B> {
     }
 }
 
+/// The C virtqueue, and what is lent through it.
+struct Ring<B> {
+    /// [`None`] when the device was reset and its virtqueues go, or are gone.
+    vq: Option<NonNull<bindings::virtqueue>>,
+    slots: Slots<B>,
+}
+
 /// A virtqueue that lends buffers of type `B` to the device.
 ///
 /// By itself it does nothing: [`Virtqueue::bind`] gives access for as long as the device is bound.
 ///
 /// # Invariants
 ///
-/// `vq` is a valid virtqueue of `dev` unless `gone` is set, and there is no other handle to it.
+/// A `vq` in `ring` is a valid virtqueue of `dev`, and there is no other handle to it.
 #[pin_data]
 pub struct Virtqueue<B: Buffer> {
-    vq: NonNull<bindings::virtqueue>,
+    index: usize,
     dev: ARef<Device>,
     ready: AtomicFlag,
     deferred: AtomicFlag,
-    gone: AtomicFlag,
     #[pin]
-    slots: SpinLockIrq<Slots<B>>,
+    used: Event,
+    #[pin]
+    ring: SpinLockIrq<Ring<B>>,
 }
 
 // SAFETY: The virtqueue may be used from any thread, one at a time, which the lock sees to.
@@ -251,18 +266,58 @@ unsafe impl<B: Buffer> Sync for Virtqueue<B> {}
 impl<B: Buffer> Virtqueue<B> {
     /// Gives access to the virtqueue.
     ///
-    /// Returns [`ENODEV`] if `dev` is not its device, or has been unbound.
+    /// Returns [`ENODEV`] if `dev` is not its device, or was reset.
     pub fn bind<'a>(&'a self, dev: &'a Device<device::Bound>) -> Result<Queue<'a, B>> {
-        if self.dev.as_raw() != dev.as_raw() || self.gone.load(Relaxed) {
+        if self.dev.as_raw() != dev.as_raw() {
             return Err(ENODEV);
         }
-        // INVARIANT: Whoever has a bound reference to the device is either work or a callback,
-        // which end before the virtqueue goes, or runs in the thread that unbinds the device,
-        // where `gone` is seen set from then on.
-        Ok(Queue { queue: self })
+        let vq = self.ring.lock().vq.ok_or(ENODEV)?;
+        // INVARIANT: Whoever has a bound reference to the device is work, a callback, or in
+        // `DeviceAccess::with`, which end before the device is reset, or runs in the thread that
+        // resets the device, where `vq` is seen gone from then on.
+        Ok(Queue { queue: self, vq })
     }
 
-    fn notify(&self) -> Result {
+    /// Returns the number of buffers that the device has.
+    pub fn lent(&self) -> usize {
+        self.ring.lock().slots.lent
+    }
+
+    /// Tells who waits that the device has used buffers.
+    ///
+    /// To be called from [`Driver::vq_callback`](super::Driver::vq_callback).
+    pub fn wake(&self) {
+        self.used.signal();
+    }
+
+    /// Returns what happens when the device uses a buffer, or was reset.
+    ///
+    /// For one task at a time, which sees to it that the queue has a callback.
+    pub fn used(&self) -> &Event {
+        &self.used
+    }
+
+    /// Takes over the C virtqueue with its index, with which nothing is lent.
+    fn attach(&self, queues: &RawVirtqueues) -> Result {
+        let vq = queues.get(self.index).ok_or(ENOENT)?;
+        // SAFETY: By the type invariants of `RawVirtqueues` the virtqueue is valid: the device is
+        // being set up, so its queues are not deleted meanwhile.
+        let size = unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) };
+        let slots = Slots::new(usize::try_from(size)?)?;
+        // INVARIANT: Each index has one `Virtqueue`, and the C virtqueue was just set up, so this
+        // is its only handle.
+        let old = core::mem::replace(
+            &mut *self.ring.lock(),
+            Ring {
+                vq: Some(vq),
+                slots,
+            },
+        );
+        drop(old);
+        Ok(())
+    }
+
+    fn notify(&self, vq: NonNull<bindings::virtqueue>) -> Result {
         if !self.ready.load(Acquire) {
             // The specification forbids it before `DRIVER_OK` (section 3.1.1).
             self.deferred.xchg(true, Full);
@@ -271,9 +326,12 @@ impl<B: Buffer> Virtqueue<B> {
                 return Ok(());
             }
         }
+        if fault::should_fail() {
+            return Err(EIO);
+        }
         // SAFETY: The callers see to it that the virtqueue is valid. This function alone needs no
         // serialisation.
-        if unsafe { bindings::virtqueue_notify(self.vq.as_ptr()) } {
+        if unsafe { bindings::virtqueue_notify(vq.as_ptr()) } {
             Ok(())
         } else {
             Err(EIO)
@@ -282,26 +340,33 @@ impl<B: Buffer> Virtqueue<B> {
 }
 
 impl<B: Buffer> Resource for Virtqueue<B> {
+    fn restore(&self, queues: &RawVirtqueues) -> Result {
+        self.attach(queues)
+    }
+
     fn ready(&self) {
         self.ready.xchg(true, Full);
         if self.deferred.xchg(false, Full) {
-            // A broken queue shows at its next use.
-            let _ = self.notify();
+            let vq = self.ring.lock().vq;
+            if let Some(vq) = vq {
+                // A broken queue shows at its next use.
+                let _ = self.notify(vq);
+            }
         }
     }
 
     fn after_reset(&self) {
-        self.gone.store(true, Relaxed);
+        self.ready.xchg(false, Full);
+        self.deferred.xchg(false, Full);
+        let mut slots = Slots::none();
+        {
+            let mut ring = self.ring.lock();
+            ring.vq = None;
+            core::mem::swap(&mut ring.slots, &mut slots);
+        }
         // The device does not touch them any more. Not under the lock: dropping may take a while.
-        let slots = core::mem::replace(
-            &mut *self.slots.lock(),
-            Slots {
-                slots: KVec::new(),
-                free: None,
-                lent: 0,
-            },
-        );
         drop(slots);
+        self.used.signal();
     }
 }
 
@@ -309,19 +374,25 @@ impl<B: Buffer> Resource for Virtqueue<B> {
 ///
 /// # Invariants
 ///
-/// The virtqueue is valid for `'a`.
+/// `vq` is that of `queue`, and is valid for `'a`.
 #[derive(Clone, Copy)]
 pub struct Queue<'a, B: Buffer> {
     queue: &'a Virtqueue<B>,
+    vq: NonNull<bindings::virtqueue>,
 }
 
 impl<'a, B: Buffer> Queue<'a, B> {
     /// Locks the virtqueue, with interrupts off.
     pub fn lock(&self) -> QueueGuard<'a, B> {
         QueueGuard {
-            vq: self.queue.vq,
-            slots: self.queue.slots.lock(),
+            vq: self.vq,
+            ring: self.queue.ring.lock(),
         }
+    }
+
+    /// Takes back a buffer that the device has used.
+    pub fn get(&self) -> Option<B> {
+        self.lock().get().map(|(buffer, _)| buffer)
     }
 
     /// Tells the device that there are buffers, whether it wants to hear of it or not.
@@ -329,19 +400,36 @@ impl<'a, B: Buffer> Queue<'a, B> {
     /// To be called after [`QueueGuard::kick_prepare`], and without the lock: as a rule this is a
     /// trap into the host. Returns [`EIO`] if the device is broken.
     pub fn notify(&self) -> Result {
-        self.queue.notify()
+        self.queue.notify(self.vq)
+    }
+
+    /// Makes the buffers that were added visible to the device, and notifies it if it asks for
+    /// that. Returns whether it did.
+    pub fn kick(&self) -> Result<bool> {
+        let wanted = self.lock().kick_prepare();
+        if wanted {
+            self.notify()?;
+        }
+        Ok(wanted)
+    }
+
+    /// Returns the number of descriptors of the ring.
+    pub fn size(&self) -> usize {
+        // SAFETY: By the type invariants the virtqueue is valid.
+        let size = unsafe { bindings::virtqueue_get_vring_size(self.vq.as_ptr()) };
+        usize::try_from(size).unwrap_or(0)
     }
 
     /// Returns whether adding a buffer maps its memory for DMA.
     pub fn maps(&self) -> bool {
         // SAFETY: By the type invariants the virtqueue is valid.
-        unsafe { bindings::next_virtqueue_maps(self.queue.vq.as_ptr()) }
+        unsafe { bindings::next_virtqueue_maps(self.vq.as_ptr()) }
     }
 
     /// Returns whether the device has broken the rules, or is gone.
     pub fn is_broken(&self) -> bool {
         // SAFETY: By the type invariants the virtqueue is valid.
-        unsafe { bindings::virtqueue_is_broken(self.queue.vq.as_ptr()) }
+        unsafe { bindings::virtqueue_is_broken(self.vq.as_ptr()) }
     }
 }
 
@@ -360,29 +448,23 @@ pub struct Refused<B> {
 /// The virtqueue is valid, and nobody else uses it while this exists.
 pub struct QueueGuard<'a, B: Buffer> {
     vq: NonNull<bindings::virtqueue>,
-    slots: Guard<'a, Slots<B>, SpinLockIrqBackend>,
+    ring: Guard<'a, Ring<B>, SpinLockIrqBackend>,
 }
 
 impl<B: Buffer> QueueGuard<'_, B> {
-    /// Returns the number of descriptors that are free.
-    pub fn free_descriptors(&self) -> usize {
-        // SAFETY: By the type invariants the virtqueue is valid.
-        let free = unsafe { (*self.vq.as_ptr()).num_free };
-        usize::try_from(free).unwrap_or(0)
-    }
-
     /// Returns the number of buffers that the device has.
     pub fn lent(&self) -> usize {
-        self.slots.lent
+        self.ring.slots.lent
     }
 
-    /// Lends a buffer to the device. It takes one descriptor, and no memory.
+    /// Lends a buffer to the device. It takes a descriptor for each of its entries, one as a rule,
+    /// and no memory.
     ///
     /// The device may not notice before [`QueueGuard::kick_prepare`] and [`Queue::notify`].
     pub fn add(&mut self, buffer: B) -> Result<(), Refused<B>> {
         match self.try_add(&buffer) {
             Ok(()) => {
-                self.slots.fill(buffer);
+                self.ring.slots.fill(buffer);
                 Ok(())
             }
             Err(error) => Err(Refused { error, buffer }),
@@ -390,7 +472,10 @@ impl<B: Buffer> QueueGuard<'_, B> {
     }
 
     fn try_add(&mut self, buffer: &B) -> Result {
-        let token = self.slots.next_token().ok_or(ENOSPC)?;
+        if fault::should_fail() {
+            return Err(EIO);
+        }
+        let token = self.ring.slots.next_token().ok_or(ENOSPC)?;
         let vq = self.vq.as_ptr();
         let mut sg = bindings::scatterlist::default();
         let sg = &raw mut sg;
@@ -412,6 +497,11 @@ impl<B: Buffer> QueueGuard<'_, B> {
                 unsafe { bindings::next_sg_init_pfn(sg, range.start(), len) };
                 // SAFETY: As above. The pages belong to the buffer, so the device may write.
                 unsafe { bindings::virtqueue_add_inbuf(vq, sg, 1, token, gfp) }
+            }
+            Memory::Scattered(entries, count) => {
+                // SAFETY: The virtqueue is valid and locked. By the contract of `Segment` the
+                // entries, and the pages that they name, belong to the buffer.
+                unsafe { bindings::virtqueue_add_inbuf(vq, entries, count, token, gfp) }
             }
             Memory::Hint(range) => {
                 let len = c_uint::try_from(range.bytes())?;
@@ -435,7 +525,7 @@ impl<B: Buffer> QueueGuard<'_, B> {
         let mut len = 0;
         // SAFETY: The virtqueue is valid and locked.
         let token = unsafe { bindings::virtqueue_get_buf(self.vq.as_ptr(), &raw mut len) };
-        Some((self.slots.take(NonNull::new(token)?)?, len))
+        Some((self.ring.slots.take(NonNull::new(token)?)?, len))
     }
 
     /// Makes the buffers visible to the device, and returns whether it wants to be notified.
