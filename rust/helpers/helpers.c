@@ -12,6 +12,7 @@
 /* Ordinary functions of the module, so bindgen and the compiler see the same thing. */
 #define __rust_helper
 
+#include "fault.c"
 #include "mm.c"
 #include "pm.c"
 #include "sync.c"

@@ -33,6 +33,7 @@ mod access;
 mod buffer;
 mod bus_device;
 mod config;
+mod fault;
 mod feature;
 mod lifecycle;
 mod report_queue;
@@ -133,13 +134,16 @@ unsafe impl<T: Driver> driver::RegistrationOps for Adapter<T> {
             }
         }
 
+        fault::begin();
         // SAFETY: `vdrv` is guaranteed to be a valid `DriverType`.
         to_result(unsafe { bindings::__register_virtio_driver(vdrv.get(), module.as_ptr()) })
+            .inspect_err(|_| fault::end())
     }
 
     unsafe fn unregister(vdrv: &Opaque<Self::DriverType>) {
         // SAFETY: `vdrv` is guaranteed to be a valid `DriverType`.
         unsafe { bindings::unregister_virtio_driver(vdrv.get()) };
+        fault::end();
     }
 }
 
