@@ -2,8 +2,9 @@
 
 //! Virtio balloon driver.
 //!
-//! It tells the host which of the guest's memory is free, so that a live migration can leave this
-//! out. See `Documentation/admin-guide/virtio-balloon.rst` for its use.
+//! It gives memory to the host and takes it back as the host asks for it, tells it how much there
+//! is, and which of it is free, so that a live migration can leave this out. See
+//! `Documentation/admin-guide/virtio-balloon.rst` for its use.
 //!
 //! Specification: Virtual I/O Device (VIRTIO), section 5.5, "Traditional Memory Balloon Device".
 
@@ -16,22 +17,40 @@ use kernel::{
     InPlaceModule, //
 };
 
+#[path = "virtio_balloon/awake.rs"]
+mod awake;
 #[path = "virtio_balloon/counters.rs"]
 mod counters;
 #[path = "virtio_balloon/device.rs"]
 mod device;
+#[path = "virtio_balloon/failure.rs"]
+mod failure;
 #[path = "virtio_balloon/held.rs"]
 mod held;
 #[path = "virtio_balloon/hint.rs"]
 mod hint;
 #[path = "virtio_balloon/hold.rs"]
 mod hold;
+#[path = "virtio_balloon/moving.rs"]
+mod moving;
+#[path = "virtio_balloon/oom.rs"]
+mod oom;
+#[path = "virtio_balloon/pfn_buffer.rs"]
+mod pfn_buffer;
 #[path = "virtio_balloon/policy.rs"]
 mod policy;
+#[path = "virtio_balloon/reporting.rs"]
+mod reporting;
 #[path = "virtio_balloon/rounds.rs"]
 mod rounds;
+#[path = "virtio_balloon/sizing.rs"]
+mod sizing;
 #[path = "virtio_balloon/source.rs"]
 mod source;
+#[path = "virtio_balloon/stats.rs"]
+mod stats;
+#[path = "virtio_balloon/target.rs"]
+mod target;
 #[path = "virtio_balloon/walk.rs"]
 mod walk;
 
@@ -78,6 +97,17 @@ module! {
             default: 512,
             description: "Most free list entries looked at under one hold of a zone's lock, \
                           1 to 65536 (default 512)",
+        },
+        inflate: bool {
+            default: true,
+            description: "Give memory to the host when it asks for it (default); 0 leaves the \
+                          balloon empty, whatever its target",
+        },
+        page_reporting_order: i32 {
+            default: -1,
+            description: "Smallest order of blocks in free page reporting, 0 to the highest \
+                          order; -1 (default): as the kernel's parameter of this name says, or \
+                          one below the highest",
         },
     },
 }

@@ -32,6 +32,12 @@ impl Counter {
         self.0.fetch_sub(amount as u64, Relaxed);
     }
 
+    /// Sets it. For a single writer.
+    pub(crate) fn set(&self, value: usize) {
+        // CAST: As above.
+        self.0.store(value as u64, Relaxed);
+    }
+
     pub(crate) fn get(&self) -> u64 {
         self.0.load(Relaxed)
     }
@@ -51,30 +57,29 @@ impl fmt::Display for Counter {
 }
 
 macro_rules! counters {
-    ($($(#[doc = $doc:literal])* $name:ident,)*) => {
-        /// The counters of free page hinting, since the driver was bound.
-        ///
-        /// Page counts are in pages of the guest.
-        pub(crate) struct HintCounters {
-            strategy: Strategy,
-            batch_limit: usize,
+    (
+        $(#[doc = $about:literal])*
+        $Name:ident { $($setting:ident: $Setting:ty,)* }
+        $($(#[doc = $doc:literal])* $name:ident,)*
+    ) => {
+        $(#[doc = $about])*
+        pub(crate) struct $Name {
+            $($setting: $Setting,)*
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
         }
 
-        impl HintCounters {
+        impl $Name {
             /// Creates counters that are all zero.
-            pub(crate) fn new(strategy: Strategy, batch_limit: usize) -> Self {
+            pub(crate) fn new($($setting: $Setting),*) -> Self {
                 Self {
-                    strategy,
-                    batch_limit,
+                    $($setting,)*
                     $($name: Counter::new(),)*
                 }
             }
 
-            /// Writes a line for each counter.
+            /// Writes a line for each setting and each counter.
             pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_fmt(fmt!("strategy: {}\n", self.strategy))?;
-                f.write_fmt(fmt!("batch_limit: {}\n", self.batch_limit))?;
+                $(f.write_fmt(fmt!("{}: {}\n", stringify!($setting), self.$setting))?;)*
                 $(f.write_fmt(fmt!("{}: {}\n", stringify!($name), self.$name))?;)*
                 Ok(())
             }
@@ -83,6 +88,13 @@ macro_rules! counters {
 }
 
 counters! {
+    /// The counters of free page hinting, since the driver was bound.
+    ///
+    /// Page counts are in pages of the guest.
+    HintCounters {
+        strategy: Strategy,
+        batch_limit: usize,
+    }
     /// Rounds that were opened.
     requests,
     /// Rounds that went on until there were no more pages.
@@ -119,7 +131,42 @@ counters! {
     longest_hold_ns,
 }
 
+counters! {
+    /// The counters of the balloon itself and of what else goes on beside hinting, since the driver
+    /// was bound.
+    ///
+    /// Page counts are in pages of the guest, except where it says otherwise.
+    BalloonCounters {}
+    /// Balloon pages (4 KiB) that the host wants now, aligned to pages of the guest.
+    target,
+    /// Balloon pages (4 KiB) that are in the balloon now.
+    pages,
+    /// Pages that were put in.
+    inflated,
+    /// Pages that were taken out.
+    deflated,
+    /// Pages that the kernel has moved.
+    migrated,
+    /// Pages that were taken out because the guest had no memory left.
+    oom_deflated,
+    /// Times that memory was short, and the next attempt was put off.
+    retries,
+    /// Buffers with page numbers that were given to the device.
+    requests,
+    /// Times that statistics were given to the device.
+    stats_updates,
+    /// Reports of free blocks that the host has acknowledged.
+    reports,
+    /// Pages in these.
+    reported_pages,
+}
+
 impl HintCounters {
+    /// Nothing is held any more: the device was reset, and what it had is free again.
+    pub(crate) fn nothing_held(&self) {
+        self.held_pages.set(0);
+    }
+
     /// Counts pages that are held from now on.
     pub(crate) fn hold(&self, pages: usize) {
         self.allocated_blocks.add(1);

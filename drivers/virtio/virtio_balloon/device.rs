@@ -2,12 +2,16 @@
 
 //! The balloon device: features, queues, callbacks.
 
+use core::mem::offset_of;
 use kernel::{
     bindings,
     debugfs,
     device,
     mm::{
         self,
+        OomNotifier,
+        PageBalloon,
+        PageReporting,
         ShrinkerRegistration, //
     },
     prelude::*,
@@ -15,6 +19,8 @@ use kernel::{
     sync::Arc,
     virtio::{
         self,
+        ConfigField,
+        DeviceAccess,
         DeviceWork,
         Feature,
         Negotiation,
@@ -24,22 +30,47 @@ use kernel::{
 };
 
 use crate::{
-    counters::HintCounters,
+    awake::{
+        Awake,
+        STATISTICS, //
+    },
+    counters::{
+        BalloonCounters,
+        HintCounters, //
+    },
     held::HeldPages,
     hint::Hinting,
+    oom,
     policy::{
         Policy,
         Strategy, //
     },
-    source::HintBuffer, //
+    reporting::Reporter,
+    sizing::{
+        Resizing,
+        Sizing, //
+    },
+    source::HintBuffer,
+    stats::Statistics, //
 };
 
+const MUST_TELL_HOST: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_MUST_TELL_HOST }>();
 const STATS_VQ: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_STATS_VQ }>();
+const DEFLATE_ON_OOM: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_DEFLATE_ON_OOM }>();
 const FREE_PAGE_HINT: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_HINT }>();
+const PAGE_POISON: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_PAGE_POISON }>();
 const REPORTING: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_REPORTING }>();
 
-/// Index of the free page queue in the specification's list (section 5.5.2).
+// Indexes of the virtqueues in the specification's list (section 5.5.2).
+const INFLATE_VQ: usize = 0;
+const DEFLATE_VQ: usize = 1;
+const STATISTICS_VQ: usize = 2;
 const FREE_PAGE_VQ: usize = 3;
+const REPORTING_VQ: usize = 4;
+
+/// What the guest fills free pages with.
+const POISON_VAL: ConfigField<u32> =
+    ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, poison_val) }>();
 
 /// The virtqueues, and the feature without which a device does not have each.
 ///
@@ -62,12 +93,26 @@ struct ActiveHinting {
     work: Arc<DeviceWork<Hinting>>,
 }
 
+/// Free page reporting that is in use.
+struct ActiveReporting {
+    registration: Pin<KBox<PageReporting<Reporter>>>,
+    reporter: Arc<Reporter>,
+}
+
 /// The data of a device.
 #[pin_data]
 pub(crate) struct Balloon {
+    // These are called by the kernel, and are the first to go.
+    _oom: Option<Pin<KBox<OomNotifier<Resizing>>>>,
+    reporting: Option<ActiveReporting>,
     hinting: Option<ActiveHinting>,
+    statistics: Option<Arc<DeviceWork<Statistics>>>,
+    resizing: Arc<DeviceWork<Resizing>>,
+    awake: Arc<Awake>,
     #[pin]
-    _debugfs: debugfs::File<Arc<HintCounters>>,
+    _hinting_file: debugfs::File<Arc<HintCounters>>,
+    #[pin]
+    _balloon_file: debugfs::File<Arc<BalloonCounters>>,
 }
 
 impl Balloon {
@@ -110,6 +155,7 @@ impl Balloon {
     fn activate(
         dev: &virtio::Device<device::Core<'_>>,
         policy: Policy,
+        workqueue: &Arc<OwnedQueue>,
         queue: Arc<virtio::Virtqueue<HintBuffer>>,
         counters: &Arc<HintCounters>,
     ) -> Result<Option<ActiveHinting>> {
@@ -120,10 +166,61 @@ impl Balloon {
             Strategy::Walk => None,
         };
         let work = dev.new_work(
-            OwnedQueue::new_freezable_unbound(c"virtio-balloon")?,
+            workqueue.clone(),
             Hinting::new(policy, queue, held, counters.clone()),
         )?;
         Ok(Some(ActiveHinting { _shrinker, work }))
+    }
+
+    /// Sets reporting up. It begins when the device is live.
+    fn reporting(
+        dev: &virtio::Device<device::Core<'_>>,
+        policy: Policy,
+        queues: &mut virtio::Virtqueues<'_, '_>,
+        access: &Arc<DeviceAccess>,
+        counters: &Arc<BalloonCounters>,
+    ) -> Result<Option<ActiveReporting>> {
+        if !dev.has_feature(REPORTING) {
+            return Ok(None);
+        }
+        let queue = queues.take_report_queue(REPORTING_VQ)?;
+        let capacity = queue.size(dev)?;
+        let reporter = Reporter {
+            queue,
+            access: access.clone(),
+            counters: counters.clone(),
+        };
+        let reporter = Arc::new(reporter, GFP_KERNEL)?;
+        let registration = KBox::pin_init(
+            PageReporting::new(policy.reporting_order, capacity, reporter.clone()),
+            GFP_KERNEL,
+        )?;
+        Ok(Some(ActiveReporting {
+            registration,
+            reporter,
+        }))
+    }
+
+    /// Tells the host what free pages are filled with.
+    ///
+    /// To be done before `DRIVER_OK` each time, as a reset makes the device forget it.
+    fn tell_poison(dev: &virtio::Device<device::Bound>) -> Result {
+        if dev.has_feature(PAGE_POISON) {
+            dev.write_config(POISON_VAL, mm::free_page_pattern())?;
+        }
+        Ok(())
+    }
+
+    /// Gives back what the host has, as far as it goes along, before the device is reset.
+    fn quiesce(&self, dev: &virtio::Device<device::Bound>) {
+        if let Err(error) = Sizing::empty(&self.resizing.0, dev) {
+            dev_warn!(
+                dev,
+                "cannot empty the balloon ({:?}); its pages are used again after the device was \
+                 reset\n",
+                error
+            );
+        }
     }
 }
 
@@ -137,12 +234,30 @@ impl virtio::Driver for Balloon {
     type Data<'bound> = Self;
 
     const ID_TABLE: virtio::IdTable = &ID_TABLE;
-    const FEATURES: &'static [Feature] = &[FREE_PAGE_HINT];
+    const FEATURES: &'static [Feature] = &[
+        MUST_TELL_HOST,
+        STATS_VQ,
+        DEFLATE_ON_OOM,
+        FREE_PAGE_HINT,
+        PAGE_POISON,
+        REPORTING,
+    ];
 
     fn validate(
-        _dev: &virtio::Device<device::Core<'_>>,
+        dev: &virtio::Device<device::Core<'_>>,
         negotiation: &mut Negotiation<'_>,
     ) -> Result {
+        if !mm::free_pages_have_content() {
+            // There is no pattern to tell the host.
+            negotiation.refuse(PAGE_POISON);
+        } else if !negotiation.accepts(PAGE_POISON) && negotiation.accepts(REPORTING) {
+            dev_info!(
+                dev,
+                "no free page reporting: free pages have a content (init_on_free or page_poison), \
+                 and the device does not offer page-poison\n"
+            );
+            negotiation.refuse(REPORTING);
+        }
         if Policy::from_parameters()?.strategy == Strategy::Off {
             negotiation.refuse(FREE_PAGE_HINT);
         }
@@ -166,10 +281,15 @@ impl virtio::Driver for Balloon {
                     .is_none_or(|feature| dev.offers(feature))
                     .then_some(QueueInfo {
                         name,
-                        callback: name == c"free_page_vq",
+                        callback: true,
                     })
             });
             let mut queues = dev.find_virtqueues(&infos)?;
+
+            let workqueue = OwnedQueue::new_freezable_unbound(c"virtio-balloon")?;
+            let access = dev.new_access()?;
+            let awake = Arc::pin_init(Awake::new(dev.as_ref().into()), GFP_KERNEL)?;
+            let counters = Arc::new(BalloonCounters::new(), GFP_KERNEL)?;
 
             let queue = if dev.has_feature(FREE_PAGE_HINT) {
                 Some(queues.take(FREE_PAGE_VQ)?)
@@ -181,10 +301,10 @@ impl virtio::Driver for Balloon {
                 None => false,
             };
             let policy = Self::policy(dev, maps)?;
-            let counters = HintCounters::new(policy.strategy, policy.walk_batch.get());
-            let counters = Arc::new(counters, GFP_KERNEL)?;
+            let hint_counters = HintCounters::new(policy.strategy, policy.walk_batch.get());
+            let hint_counters = Arc::new(hint_counters, GFP_KERNEL)?;
             let hinting = match queue {
-                Some(queue) => Self::activate(dev, policy, queue, &counters)?,
+                Some(queue) => Self::activate(dev, policy, &workqueue, queue, &hint_counters)?,
                 None => None,
             };
             dev_info!(
@@ -194,25 +314,95 @@ impl virtio::Driver for Balloon {
                 policy.hint_order
             );
 
+            let statistics = if dev.has_feature(STATS_VQ) {
+                let queue = queues.take(STATISTICS_VQ)?;
+                let item = Statistics::new(queue, awake.clone(), counters.clone());
+                Some(dev.new_work(workqueue.clone(), item)?)
+            } else {
+                None
+            };
+
+            if !policy.inflate {
+                dev_info!(
+                    dev,
+                    "inflate=0: the balloon stays empty, whatever its target\n"
+                );
+            }
+            let sizing = Sizing::new(
+                queues.take(INFLATE_VQ)?,
+                queues.take(DEFLATE_VQ)?,
+                access.clone(),
+                awake.clone(),
+                counters.clone(),
+                policy.inflate,
+            );
+            // With `DEFLATE_ON_OOM` the pages are still the guest's, if it comes to the worst.
+            let lower_total = !dev.has_feature(DEFLATE_ON_OOM);
+            let balloon = Arc::pin_init(PageBalloon::new(lower_total, sizing), GFP_KERNEL)?;
+            let resizing = dev.new_work(workqueue, Ok(Resizing(balloon.clone())))?;
+            let _oom = if dev.has_feature(DEFLATE_ON_OOM) {
+                let handler = Arc::new(Resizing(balloon), GFP_KERNEL)?;
+                Some(KBox::pin_init(
+                    OomNotifier::new(oom::PRIORITY, handler),
+                    GFP_KERNEL,
+                )?)
+            } else {
+                None
+            };
+
+            let reporting = Self::reporting(dev, policy, &mut queues, &access, &counters)?;
+            Self::tell_poison(dev)?;
+
             let name = fmt!("virtio_balloon_rs-virtio{}", dev.index());
             let dir = debugfs::Dir::new(&CString::try_from_fmt(name)?);
             Ok(try_pin_init!(Self {
+                _oom,
+                reporting,
                 hinting,
-                _debugfs <- dir.read_callback_file(c"hinting", counters, &|counters, f| {
+                statistics,
+                resizing,
+                awake,
+                _hinting_file <- dir.read_callback_file(c"hinting", hint_counters, &|counters, f| {
+                    counters.show(f)
+                }),
+                _balloon_file <- dir.read_callback_file(c"balloon", counters, &|counters, f| {
                     counters.show(f)
                 }),
             }))
         })
     }
 
-    fn ready<'bound>(_dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+    fn ready<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+        this.resizing.0.target_changed();
+        this.resizing.enqueue();
+        if let Some(statistics) = &this.statistics {
+            statistics.enqueue();
+        }
         // A migration may be under way already.
         if let Some(hinting) = &this.hinting {
             hinting.work.enqueue();
         }
+        if let Some(reporting) = &this.reporting {
+            match reporting.registration.register() {
+                // After a suspend it still is.
+                Ok(false) => {}
+                Ok(true) => dev_info!(
+                    dev,
+                    "free page reporting: order {}\n",
+                    reporting.registration.current_order()
+                ),
+                Err(error) => dev_warn!(
+                    dev,
+                    "no free page reporting ({:?}): another device has it; unbind that one first\n",
+                    error
+                ),
+            }
+        }
     }
 
     fn config_changed<'bound>(_dev: &'bound virtio::Device<device::Bound>, this: Pin<&Self>) {
+        this.resizing.0.target_changed();
+        this.resizing.enqueue();
         if let Some(hinting) = &this.hinting {
             hinting.work.config_changed();
             hinting.work.enqueue();
@@ -224,11 +414,50 @@ impl virtio::Driver for Balloon {
         this: Pin<&Self>,
         queue: usize,
     ) {
-        if queue != FREE_PAGE_VQ {
-            return;
+        match queue {
+            INFLATE_VQ | DEFLATE_VQ => {
+                this.resizing.0.wake();
+                this.resizing.enqueue();
+            }
+            STATISTICS_VQ => {
+                if let Some(statistics) = &this.statistics {
+                    this.awake.begin(STATISTICS);
+                    statistics.enqueue();
+                }
+            }
+            FREE_PAGE_VQ => {
+                if let Some(hinting) = &this.hinting {
+                    hinting.work.enqueue();
+                }
+            }
+            REPORTING_VQ => {
+                if let Some(reporting) = &this.reporting {
+                    reporting.reporter.queue.wake();
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn unbind<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+        this.quiesce(dev);
+    }
+
+    fn freeze<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+        this.quiesce(dev);
+        if let Some(hinting) = &this.hinting {
+            hinting.work.freeze();
+        }
+    }
+
+    fn restore<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) -> Result {
+        Sizing::restore(&this.resizing.0)?;
+        if let Some(statistics) = &this.statistics {
+            statistics.restore()?;
         }
         if let Some(hinting) = &this.hinting {
-            hinting.work.enqueue();
+            hinting.work.restore()?;
         }
+        Self::tell_poison(dev)
     }
 }

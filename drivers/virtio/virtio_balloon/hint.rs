@@ -39,6 +39,7 @@ use kernel::{
 
 use crate::{
     counters::HintCounters,
+    failure,
     held::HeldPages,
     hold::Hold,
     policy::{
@@ -95,12 +96,47 @@ struct State {
 }
 
 impl State {
+    /// Creates the state of a device that was just set up.
+    fn new(source: Source) -> Result<Self> {
+        Ok(Self {
+            rounds: Rounds::default(),
+            source,
+            ids: new_ids()?,
+            sending: false,
+            gathered_all: false,
+            done: false,
+            unnotified: false,
+            failed: false,
+        })
+    }
+
+    /// Forgets all but the source, which has ended.
+    fn restart(&mut self) -> Result {
+        // The device may have had some of the old ones.
+        self.ids = new_ids()?;
+        self.rounds = Rounds::default();
+        self.sending = false;
+        self.gathered_all = false;
+        self.done = false;
+        self.unnotified = false;
+        self.failed = false;
+        Ok(())
+    }
+
     /// Keeps the buffer of a command id for the next one.
     fn return_id(&mut self, id: OutBuffer<u32>) {
         if let Some(slot) = self.ids.iter_mut().find(|slot| slot.is_none()) {
             *slot = Some(id);
         }
     }
+}
+
+/// Allocates the buffers for command ids.
+fn new_ids() -> Result<[Option<OutBuffer<u32>>; 2]> {
+    Ok([
+        Some(OutBuffer::new(0, GFP_KERNEL)?),
+        Some(OutBuffer::new(0, GFP_KERNEL)?),
+    ])
 }
 
 /// How to go on after a step.
@@ -124,27 +160,29 @@ impl Hinting {
                 Strategy::Walk => Source::Walk(Walk::new(policy, counters.clone())?),
                 _ => Source::Hold(Hold::new(policy, held.clone(), counters.clone())?),
             };
-            let ids = [
-                Some(OutBuffer::new(0, GFP_KERNEL)?),
-                Some(OutBuffer::new(0, GFP_KERNEL)?),
-            ];
+            let state = State::new(source)?;
             Ok(try_pin_init!(Self {
                 queue,
                 held,
                 counters,
                 command_is_stale: AtomicFlag::new(true),
-                state <- new_mutex!(State {
-                    rounds: Rounds::default(),
-                    source,
-                    ids,
-                    sending: false,
-                    gathered_all: false,
-                    done: false,
-                    unnotified: false,
-                    failed: false,
-                }),
+                state <- new_mutex!(state),
             }))
         })
+    }
+
+    /// Ends what is going on before the device is reset for a suspend. The work must not run.
+    pub(crate) fn freeze(&self) {
+        self.state.lock().source.end();
+        self.held.release_all();
+    }
+
+    /// Starts anew with a device that was reset. The work must not run.
+    pub(crate) fn restore(&self) -> Result {
+        self.state.lock().restart()?;
+        self.counters.nothing_held();
+        self.config_changed();
+        Ok(())
     }
 
     /// The configuration has changed; the work is to be queued after this.
@@ -255,12 +293,13 @@ impl Hinting {
 
     /// Notifies the host of what was added.
     fn kick(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result {
-        if !core::mem::take(&mut state.unnotified) {
+        if !state.unnotified {
             return Ok(());
         }
         if queue.kick()? {
             self.counters.notifications.add(1);
         }
+        state.unnotified = false;
         Ok(())
     }
 
@@ -358,22 +397,25 @@ impl DeviceWorkItem for Hinting {
         if state.failed {
             return Then::Done;
         }
-        let result = self
-            .queue
-            .bind(dev)
-            .and_then(|queue| self.advance(dev, &queue, &mut state, stop));
-        if let Err(error) = result {
-            dev_err!(
-                dev,
-                "free page hinting failed ({:?}) and is off until the driver is bound again\n",
-                error
-            );
-            // What the device has stays out of use until it is reset. What it has returned, or
-            // never had, does not have to.
-            state.failed = true;
+        let queue = match self.queue.bind(dev) {
+            Ok(queue) => queue,
+            Err(_) => return Then::Done,
+        };
+        let Err(error) = self.advance(dev, &queue, &mut state, stop) else {
+            return Then::Done;
+        };
+        if !queue.is_broken() {
+            // The round ends here: what was not sent is of more use to the guest.
             state.source.end();
-            self.held.release_all();
+            state.rounds.gathered();
+            return Then::After(failure::RETRY_MS);
         }
+        failure::report(dev, "free page hinting", error);
+        // What the device has stays out of use until it is reset. What it has returned, or never
+        // had, does not have to.
+        state.failed = true;
+        state.source.end();
+        self.held.release_all();
         Then::Done
     }
 }

@@ -13,7 +13,8 @@ use crate::{
         atomic::{
             Acquire,
             AtomicFlag,
-            Full, //
+            Full,
+            Relaxed, //
         },
         lock::spinlock::SpinLockIrqBackend,
         lock::Guard,
@@ -124,7 +125,7 @@ impl Virtqueues<'_, '_> {
                 index,
                 dev: dev.into(),
                 ready: AtomicFlag::new(false),
-                deferred: AtomicFlag::new(false),
+                owed: AtomicFlag::new(false),
                 used <- Event::new(),
                 ring <- new_spinlock_irq!(Ring {
                     vq: None,
@@ -251,7 +252,8 @@ pub struct Virtqueue<B: Buffer> {
     index: usize,
     dev: ARef<Device>,
     ready: AtomicFlag,
-    deferred: AtomicFlag,
+    /// A notification is owed to the device.
+    owed: AtomicFlag,
     #[pin]
     used: Event,
     #[pin]
@@ -320,20 +322,18 @@ impl<B: Buffer> Virtqueue<B> {
     fn notify(&self, vq: NonNull<bindings::virtqueue>) -> Result {
         if !self.ready.load(Acquire) {
             // The specification forbids it before `DRIVER_OK` (section 3.1.1).
-            self.deferred.xchg(true, Full);
+            self.owed.xchg(true, Full);
             // Has the device become ready since? Then one of the two sends it.
-            if !self.ready.load(Acquire) || !self.deferred.xchg(false, Full) {
+            if !self.ready.load(Acquire) || !self.owed.xchg(false, Full) {
                 return Ok(());
             }
         }
-        if fault::should_fail() {
-            return Err(EIO);
-        }
         // SAFETY: The callers see to it that the virtqueue is valid. This function alone needs no
         // serialisation.
-        if unsafe { bindings::virtqueue_notify(vq.as_ptr()) } {
+        if !fault::should_fail() && unsafe { bindings::virtqueue_notify(vq.as_ptr()) } {
             Ok(())
         } else {
+            self.owed.xchg(true, Full);
             Err(EIO)
         }
     }
@@ -346,7 +346,7 @@ impl<B: Buffer> Resource for Virtqueue<B> {
 
     fn ready(&self) {
         self.ready.xchg(true, Full);
-        if self.deferred.xchg(false, Full) {
+        if self.owed.xchg(false, Full) {
             let vq = self.ring.lock().vq;
             if let Some(vq) = vq {
                 // A broken queue shows at its next use.
@@ -357,7 +357,7 @@ impl<B: Buffer> Resource for Virtqueue<B> {
 
     fn after_reset(&self) {
         self.ready.xchg(false, Full);
-        self.deferred.xchg(false, Full);
+        self.owed.xchg(false, Full);
         let mut slots = Slots::none();
         {
             let mut ring = self.ring.lock();
@@ -404,13 +404,15 @@ impl<'a, B: Buffer> Queue<'a, B> {
     }
 
     /// Makes the buffers that were added visible to the device, and notifies it if it asks for
-    /// that. Returns whether it did.
+    /// that, or if this failed the last time. Returns whether it did.
     pub fn kick(&self) -> Result<bool> {
         let wanted = self.lock().kick_prepare();
-        if wanted {
+        if wanted || self.queue.owed.load(Relaxed) {
+            self.queue.owed.xchg(false, Full);
             self.notify()?;
+            return Ok(true);
         }
-        Ok(wanted)
+        Ok(false)
     }
 
     /// Returns the number of descriptors of the ring.

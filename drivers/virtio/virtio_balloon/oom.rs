@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Deflating when the guest has no memory left (`VIRTIO_BALLOON_F_DEFLATE_ON_OOM`).
+
+use kernel::{
+    mm::OomHandler,
+    prelude::*,
+    time::Msecs, //
+};
+
+use crate::{
+    pfn_buffer::{
+        Purpose,
+        MAX_PAGES, //
+    },
+    sizing::{
+        Resizing,
+        Sizing, //
+    },
+};
+
+/// Before most others that free memory, as the balloon is the cheapest: the C driver's.
+pub(crate) const PRIORITY: i32 = 80;
+
+/// How long to wait for the host while nobody in the guest gets memory.
+const TIMEOUT_MS: Msecs = 1000;
+
+impl OomHandler for Resizing {
+    fn free_pages(&self) -> usize {
+        let this = &*self.0;
+        let taken = this.access.with(|dev| {
+            let queues = this.queues(dev)?;
+            let mut state = this.state.lock();
+            if !state.is_open() {
+                return Ok(0);
+            }
+            Sizing::reap(this, dev, &queues, &mut state);
+            // More memory for the host would be more of the same.
+            state.held_back = true;
+            let taken =
+                Sizing::deflate(this, dev, &queues, &mut state, MAX_PAGES, Purpose::Oom, 0)?;
+            state.urgent = state.urgent.saturating_add(taken);
+            Ok::<_, Error>(taken)
+        });
+        let Ok(Ok(taken @ 1..)) = taken else {
+            return 0;
+        };
+        if !Sizing::wait(this, TIMEOUT_MS, |state| state.urgent == 0) {
+            // They are free when the host gets round to it.
+            return 0;
+        }
+        let _ = this
+            .access
+            .with(|dev| Sizing::report_size(this, dev, &mut this.state.lock()));
+        taken
+    }
+}

@@ -1,0 +1,668 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Inflating and deflating: the balloon follows the host's target. Contract: *held*.
+//!
+//! Specification: section 5.5.6, "Device Operation". A page is nobody's from the moment it is
+//! given to the host until the host has acknowledged that it comes back, whether the host asked to
+//! be told or not (`VIRTIO_BALLOON_F_MUST_TELL_HOST`). It is in a [`PfnBuffer`] while the host has
+//! to acknowledge it, and in the kernel's list of balloon pages in between. A page that the host
+//! never acknowledges is free again only after the device was reset.
+//!
+//! The work item never waits for the host: it does what can be done and is queued again when the
+//! host returns buffers. Those who need an answer at once ([`oom`](crate::oom),
+//! [`moving`](crate::moving), and the end of the device) wait for a bounded time, and hold no lock
+//! meanwhile.
+//!
+//! Lock order: `state`, then a virtqueue or the kernel's list of balloon pages.
+
+use core::mem::offset_of;
+use kernel::{
+    bindings, device,
+    mm::{
+        self,
+        BalloonOwner,
+        BalloonPage,
+        PageBalloon, //
+    },
+    new_mutex,
+    prelude::*,
+    sync::{
+        atomic::{
+            AtomicFlag,
+            Full, //
+        },
+        Arc,
+        Event,
+        Mutex, //
+    },
+    time::{
+        ClockSource,
+        Monotonic,
+        Msecs, //
+    },
+    virtio::{
+        self,
+        ConfigField,
+        DeviceAccess,
+        DeviceWorkItem,
+        Queue,
+        Stop,
+        Then,
+        Virtqueue, //
+    },
+};
+
+use crate::{
+    awake::{
+        Awake,
+        RESIZING, //
+    },
+    counters::BalloonCounters,
+    failure,
+    moving::{
+        self,
+        Moving, //
+    },
+    pfn_buffer::{
+        PfnBuffer,
+        Purpose,
+        MAX_PAGES, //
+    },
+    target::{
+        balloon_pages,
+        pages_for_target,
+        Sizes,
+        Step, //
+    },
+};
+
+const NUM_PAGES: ConfigField<u32> =
+    ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, num_pages) }>();
+const ACTUAL: ConfigField<u32> =
+    ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, actual) }>();
+
+/// Buffers of a device.
+const BUFFERS: usize = 4;
+
+/// Those of them that following the target leaves to others: a move needs two.
+const RESERVED_BUFFERS: usize = 2;
+
+/// The pause when memory is short, the C driver's.
+const RETRY_MS: Msecs = 200;
+
+/// The pause when the kernel is about to move all pages that could be taken out.
+const BUSY_MS: Msecs = 10;
+
+/// How long to wait for the host once more while it acknowledges nothing, before the device is
+/// reset.
+const GIVE_UP_MS: Msecs = 3000;
+
+/// How long to wait before looking whether somebody else has taken what was waited for.
+const SLICE_MS: Msecs = 20;
+
+/// Balloon pages after which the host is told the size although the target is not reached. Each time is a
+/// trap into the host; the specification allows to put several changes together.
+const PAGES_PER_REPORT: u32 = 1024;
+
+/// The balloon of a device.
+pub(crate) type Balloon = PageBalloon<Sizing>;
+
+/// Access to both virtqueues.
+pub(crate) struct Queues<'a> {
+    pub(crate) inflate: Queue<'a, PfnBuffer>,
+    pub(crate) deflate: Queue<'a, PfnBuffer>,
+}
+
+/// What a balloon needs besides its pages.
+#[pin_data]
+pub(crate) struct Sizing {
+    inflate: Arc<Virtqueue<PfnBuffer>>,
+    deflate: Arc<Virtqueue<PfnBuffer>>,
+    pub(crate) access: Arc<DeviceAccess>,
+    awake: Arc<Awake>,
+    pub(crate) counters: Arc<BalloonCounters>,
+    /// Whether the guest gives memory away at all.
+    gives: bool,
+    /// The configuration has changed since the target was read.
+    target_is_stale: AtomicFlag,
+    /// The host has returned a buffer.
+    #[pin]
+    acknowledged: Event,
+    #[pin]
+    pub(crate) state: Mutex<State>,
+}
+
+/// Where the balloon is between two sizes.
+pub(crate) struct State {
+    /// The buffers that nobody uses.
+    idle: [Option<PfnBuffer>; BUFFERS],
+    pub(crate) moving: Moving,
+    sizes: Sizes,
+    /// Pages for [`Purpose::Oom`] that the host has not acknowledged.
+    pub(crate) urgent: usize,
+    /// The guest had no memory left: no more of it before the host asks again.
+    pub(crate) held_back: bool,
+    /// Memory was short; said in the log once until the target changes.
+    short: bool,
+    /// When to try again, in nanoseconds of the monotonic clock.
+    retry_at: i64,
+    /// The size that the host was told.
+    actual: Option<u32>,
+    /// Buffers that the host has acknowledged, to see that there is progress.
+    acknowledgments: usize,
+    /// The device is about to be reset.
+    closed: bool,
+    /// The device is broken.
+    failed: bool,
+}
+
+impl State {
+    fn new() -> Result<Self> {
+        Ok(Self {
+            idle: [
+                Some(PfnBuffer::new()?),
+                Some(PfnBuffer::new()?),
+                Some(PfnBuffer::new()?),
+                Some(PfnBuffer::new()?),
+            ],
+            moving: Moving::None,
+            sizes: Sizes::default(),
+            urgent: 0,
+            held_back: false,
+            short: false,
+            retry_at: 0,
+            actual: None,
+            acknowledgments: 0,
+            closed: false,
+            failed: false,
+        })
+    }
+
+    /// Returns whether the device can be used.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.closed && !self.failed
+    }
+
+    /// Takes an empty buffer, if that leaves as many.
+    pub(crate) fn take_buffer(&mut self, leave: usize) -> Option<PfnBuffer> {
+        if self.idle.iter().flatten().count() <= leave {
+            return None;
+        }
+        self.idle.iter_mut().find_map(Option::take)
+    }
+
+    /// Puts a buffer back, and gives up what is in it.
+    pub(crate) fn put_buffer(&mut self, mut buffer: PfnBuffer) {
+        buffer.clear();
+        if let Some(slot) = self.idle.iter_mut().find(|slot| slot.is_none()) {
+            *slot = Some(buffer);
+        }
+    }
+}
+
+impl Sizing {
+    /// Creates what a balloon needs. Without `gives` the target is taken to be 0 always.
+    pub(crate) fn new(
+        inflate: Arc<Virtqueue<PfnBuffer>>,
+        deflate: Arc<Virtqueue<PfnBuffer>>,
+        access: Arc<DeviceAccess>,
+        awake: Arc<Awake>,
+        counters: Arc<BalloonCounters>,
+        gives: bool,
+    ) -> impl PinInit<Self, Error> {
+        pin_init::pin_init_scope(move || {
+            let state = State::new()?;
+            Ok(try_pin_init!(Self {
+                inflate,
+                deflate,
+                access,
+                awake,
+                counters,
+                gives,
+                target_is_stale: AtomicFlag::new(true),
+                acknowledged <- Event::new(),
+                state <- new_mutex!(state),
+            }))
+        })
+    }
+
+    /// There is something to do, and the work is to be queued after this: the device has become
+    /// live, or the configuration has changed.
+    ///
+    /// May be called from any context.
+    pub(crate) fn target_changed(&self) {
+        self.target_is_stale.xchg(true, Full);
+        self.awake.begin(RESIZING);
+    }
+
+    /// The host has returned buffers. May be called from any context.
+    pub(crate) fn wake(&self) {
+        self.acknowledged.signal();
+    }
+
+    /// Gives access to the virtqueues.
+    pub(crate) fn queues<'a>(
+        &'a self,
+        dev: &'a virtio::Device<device::Bound>,
+    ) -> Result<Queues<'a>> {
+        Ok(Queues {
+            inflate: self.inflate.bind(dev)?,
+            deflate: self.deflate.bind(dev)?,
+        })
+    }
+
+    /// Starts anew with a device that was reset. The work must not run.
+    pub(crate) fn restore(this: &Balloon) -> Result {
+        // What the host never acknowledged is free now.
+        this.release_all();
+        let fresh = State::new()?;
+        let old = core::mem::replace(&mut *this.state.lock(), fresh);
+        drop(old);
+        Self::publish(this);
+        Ok(())
+    }
+
+    /// Takes back what the host has returned.
+    pub(crate) fn reap(
+        this: &Balloon,
+        dev: &virtio::Device<device::Bound>,
+        queues: &Queues<'_>,
+        state: &mut State,
+    ) {
+        while let Some(buffer) = queues.inflate.get() {
+            state.acknowledgments = state.acknowledgments.wrapping_add(1);
+            match buffer.purpose() {
+                Purpose::Move => moving::arrived(this, dev, queues, state, buffer),
+                _ => Self::arrived(this, state, buffer),
+            }
+        }
+        while let Some(buffer) = queues.deflate.get() {
+            state.acknowledgments = state.acknowledgments.wrapping_add(1);
+            match buffer.purpose() {
+                Purpose::Move | Purpose::Undo => moving::left(this, state, buffer),
+                Purpose::Target | Purpose::Oom => Self::left(this, state, buffer),
+            }
+        }
+        Self::publish(this);
+    }
+
+    /// Pages are in the balloon.
+    fn arrived(this: &Balloon, state: &mut State, mut buffer: PfnBuffer) {
+        let pages = buffer.pages().len();
+        while let Some(page) = buffer.pages_mut().pop() {
+            this.enqueue(page);
+        }
+        state.sizes.entering = state.sizes.entering.saturating_sub(pages);
+        this.counters.inflated.add(pages);
+        state.put_buffer(buffer);
+    }
+
+    /// Pages are out of the balloon.
+    fn left(this: &Balloon, state: &mut State, buffer: PfnBuffer) {
+        let pages = buffer.pages().len();
+        state.sizes.leaving = state.sizes.leaving.saturating_sub(pages);
+        this.counters.deflated.add(pages);
+        if buffer.purpose() == Purpose::Oom {
+            state.urgent = state.urgent.saturating_sub(pages);
+            this.counters.oom_deflated.add(pages);
+        }
+        state.put_buffer(buffer);
+    }
+
+    /// Gives pages to the host.
+    ///
+    /// Returns [`ENOSPC`] if it has to return a buffer first, and [`ERANGE`] if the host cannot be
+    /// told of a page. The pages are free then.
+    fn inflate(
+        this: &Balloon,
+        dev: &virtio::Device<device::Bound>,
+        queues: &Queues<'_>,
+        state: &mut State,
+        mut buffer: PfnBuffer,
+    ) -> Result {
+        let pages = buffer.pages().len();
+        if let Err(error) = buffer.set_numbers(dev, Purpose::Target) {
+            state.put_buffer(buffer);
+            return Err(error);
+        }
+        if let Err(refused) = queues.inflate.lock().add(buffer) {
+            // The host has not seen it.
+            state.put_buffer(refused.buffer);
+            return Err(refused.error);
+        }
+        state.sizes.entering = state.sizes.entering.saturating_add(pages);
+        this.counters.requests.add(1);
+        queues.inflate.kick()?;
+        Ok(())
+    }
+
+    /// Takes at most `pages` pages out of the balloon. Returns how many are on the way.
+    ///
+    /// Returns [`EAGAIN`] if no buffer is idle but those that are to be left to others, and
+    /// [`ENOSPC`] if the host has to return a buffer first. The pages stay in the balloon then.
+    pub(crate) fn deflate(
+        this: &Balloon,
+        dev: &virtio::Device<device::Bound>,
+        queues: &Queues<'_>,
+        state: &mut State,
+        pages: usize,
+        purpose: Purpose,
+        leave: usize,
+    ) -> Result<usize> {
+        let mut buffer = state.take_buffer(leave).ok_or(EAGAIN)?;
+        let taken = this.dequeue(pages, buffer.pages_mut());
+        let result = match buffer.set_numbers(dev, purpose) {
+            Ok(()) if taken == 0 => Err((buffer, EAGAIN)),
+            Ok(()) => {
+                let added = queues.deflate.lock().add(buffer);
+                added.map_err(|refused| (refused.buffer, refused.error))
+            }
+            Err(error) => Err((buffer, error)),
+        };
+        match result {
+            Ok(()) => {
+                state.sizes.leaving = state.sizes.leaving.saturating_add(taken);
+                this.counters.requests.add(1);
+                queues.deflate.kick()?;
+                Ok(taken)
+            }
+            Err((mut buffer, error)) => {
+                // The host still takes them to be in the balloon.
+                while let Some(page) = buffer.pages_mut().pop() {
+                    this.enqueue(page);
+                }
+                state.put_buffer(buffer);
+                if taken == 0 {
+                    return Ok(0);
+                }
+                Err(error)
+            }
+        }
+    }
+
+    /// Tells the host the size, if it does not know it.
+    pub(crate) fn report_size(
+        this: &Balloon,
+        dev: &virtio::Device<device::Bound>,
+        state: &mut State,
+    ) -> Result {
+        let actual = Self::sizes(this, state).actual();
+        if state.actual != Some(actual) {
+            dev.write_config(ACTUAL, actual)?;
+            state.actual = Some(actual);
+        }
+        Ok(())
+    }
+
+    /// Waits for the host until `done`, for at most `timeout` milliseconds.
+    ///
+    /// `done` is asked with what the host has returned taken back. Returns whether it was done in
+    /// time. Nothing is locked while it waits.
+    pub(crate) fn wait(
+        this: &Balloon,
+        timeout: Msecs,
+        mut done: impl FnMut(&mut State) -> bool,
+    ) -> bool {
+        let mut waited: Msecs = 0;
+        loop {
+            this.acknowledged.arm();
+            // After a reset there is nothing to take back.
+            let _ = this.access.with(|dev| {
+                let queues = this.queues(dev)?;
+                Self::reap(this, dev, &queues, &mut this.state.lock());
+                Ok::<(), Error>(())
+            });
+            if done(&mut this.state.lock()) {
+                return true;
+            }
+            if waited >= timeout {
+                return false;
+            }
+            // Somebody else who waits may have armed the event again.
+            if !this.acknowledged.wait(SLICE_MS) {
+                waited = waited.saturating_add(SLICE_MS);
+            }
+        }
+    }
+
+    /// Returns all pages to the guest before the device is reset. The work does nothing any more.
+    ///
+    /// That takes as long as the host goes on to acknowledge. What it does not acknowledge is free
+    /// after the reset.
+    pub(crate) fn empty(this: &Balloon, dev: &virtio::Device<device::Bound>) -> Result {
+        this.state.lock().closed = true;
+        let queues = this.queues(dev)?;
+        let mut acknowledgments = None;
+        let mut waited: Msecs = 0;
+        loop {
+            this.acknowledged.arm();
+            let mut state = this.state.lock();
+            Self::reap(this, dev, &queues, &mut state);
+            while let Ok(1..) = Self::deflate(
+                this,
+                dev,
+                &queues,
+                &mut state,
+                MAX_PAGES,
+                Purpose::Target,
+                0,
+            ) {}
+            let sizes = Self::sizes(this, &state);
+            let left = sizes
+                .inside
+                .saturating_add(sizes.entering)
+                .saturating_add(sizes.leaving);
+            if left == 0 {
+                return Self::report_size(this, dev, &mut state);
+            }
+            if acknowledgments != Some(state.acknowledgments) {
+                acknowledgments = Some(state.acknowledgments);
+                waited = 0;
+            }
+            drop(state);
+            if waited >= GIVE_UP_MS || queues.deflate.is_broken() {
+                dev_warn!(
+                    dev,
+                    "the host does not take {} balloon pages back; they are used again after the \
+                     device was reset\n",
+                    balloon_pages(left)
+                );
+                return Ok(());
+            }
+            if !this.acknowledged.wait(SLICE_MS) {
+                waited = waited.saturating_add(SLICE_MS);
+            }
+        }
+    }
+
+    fn sizes(this: &Balloon, state: &State) -> Sizes {
+        Sizes {
+            inside: this.pages(),
+            ..state.sizes
+        }
+    }
+
+    /// Reads the target, if it may have changed.
+    fn follow(&self, dev: &virtio::Device<device::Bound>, state: &mut State) -> Result {
+        if !self.target_is_stale.xchg(false, Full) {
+            return Ok(());
+        }
+        let wanted = dev.read_config(NUM_PAGES)?;
+        let wanted = pages_for_target(wanted);
+        // CAST: 32 bits fit into a `usize`.
+        self.counters.target.set(balloon_pages(wanted) as usize);
+        let target = if self.gives { wanted } else { 0 };
+        if target != state.sizes.target {
+            state.sizes.target = target;
+            state.short = false;
+        }
+        state.held_back = false;
+        state.retry_at = 0;
+        Ok(())
+    }
+
+    /// Memory is short: puts the next attempt off.
+    fn pause(&self, dev: &virtio::Device<device::Bound>, state: &mut State, sizes: Sizes) {
+        self.counters.retries.add(1);
+        state.retry_at = now().saturating_add(i64::from(RETRY_MS).saturating_mul(NSEC_PER_MSEC));
+        if !core::mem::replace(&mut state.short, true) {
+            dev_info!(
+                dev,
+                "memory is short: {} of {} balloon pages; trying again every {} ms\n",
+                sizes.actual(),
+                balloon_pages(sizes.target),
+                RETRY_MS
+            );
+        }
+    }
+
+    /// Goes on towards the target until something has to be waited for.
+    fn advance(
+        this: &Balloon,
+        dev: &virtio::Device<device::Bound>,
+        queues: &Queues<'_>,
+        stop: Stop<'_>,
+    ) -> Result<Then> {
+        // If notifying has failed before.
+        queues.inflate.kick()?;
+        queues.deflate.kick()?;
+        while !stop.requested() {
+            mm::cond_resched();
+            let mut state = this.state.lock();
+            if !state.is_open() {
+                break;
+            }
+            Self::reap(this, dev, queues, &mut state);
+            this.follow(dev, &mut state)?;
+            let sizes = Self::sizes(this, &state);
+            if sizes.actual().abs_diff(state.actual.unwrap_or(0)) >= PAGES_PER_REPORT {
+                Self::report_size(this, dev, &mut state)?;
+            }
+            match sizes.step() {
+                Step::Inflate(_) if state.held_back => {
+                    Self::report_size(this, dev, &mut state)?;
+                    this.awake.end();
+                    return Ok(Then::Done);
+                }
+                Step::Inflate(pages) => {
+                    let pause = state.retry_at.saturating_sub(now());
+                    if pause > 0 {
+                        Self::report_size(this, dev, &mut state)?;
+                        this.awake.end();
+                        let pause = pause.wrapping_div(NSEC_PER_MSEC).saturating_add(1);
+                        return Ok(Then::After(Msecs::try_from(pause).unwrap_or(RETRY_MS)));
+                    }
+                    let Some(mut buffer) = state.take_buffer(RESERVED_BUFFERS) else {
+                        return Self::wait_for_host(queues);
+                    };
+                    // Allocating may reclaim memory: nobody is to wait for that.
+                    drop(state);
+                    let wanted = pages.min(MAX_PAGES);
+                    allocate(&mut buffer, wanted);
+                    let got = buffer.pages().len();
+                    let mut state = this.state.lock();
+                    if !state.is_open() || got == 0 {
+                        state.put_buffer(buffer);
+                    } else {
+                        match Self::inflate(this, dev, queues, &mut state, buffer) {
+                            Err(ENOSPC) => return Self::wait_for_host(queues),
+                            // There is memory, but none that the host can be told of.
+                            Err(ERANGE) => this.pause(dev, &mut state, sizes),
+                            result => result?,
+                        }
+                    }
+                    if got < wanted {
+                        this.pause(dev, &mut state, sizes);
+                    }
+                }
+                Step::Deflate(pages) => {
+                    let result = Self::deflate(
+                        this,
+                        dev,
+                        queues,
+                        &mut state,
+                        pages,
+                        Purpose::Target,
+                        RESERVED_BUFFERS,
+                    );
+                    match result {
+                        Ok(0) => return Ok(Then::After(BUSY_MS)),
+                        Err(EAGAIN | ENOSPC) => return Self::wait_for_host(queues),
+                        result => result.map(|_| ())?,
+                    }
+                }
+                Step::Wait => return Self::wait_for_host(queues),
+                Step::Settled => {
+                    state.short = false;
+                    Self::report_size(this, dev, &mut state)?;
+                    this.awake.end();
+                    return Ok(Then::Done);
+                }
+            }
+        }
+        Ok(Then::Done)
+    }
+
+    /// Ends a run of the work until the host returns a buffer.
+    fn wait_for_host(queues: &Queues<'_>) -> Result<Then> {
+        // A broken queue returns nothing.
+        if queues.inflate.is_broken() || queues.deflate.is_broken() {
+            return Err(EIO);
+        }
+        Ok(Then::Done)
+    }
+
+    /// Shows the size in debugfs.
+    fn publish(this: &Balloon) {
+        // CAST: 32 bits fit into a `usize`.
+        this.counters
+            .pages
+            .set(balloon_pages(this.pages()) as usize);
+    }
+}
+
+const NSEC_PER_MSEC: i64 = 1_000_000;
+
+fn now() -> i64 {
+    Monotonic::ktime_get()
+}
+
+/// Puts at most `pages` pages into a buffer.
+fn allocate(buffer: &mut PfnBuffer, pages: usize) {
+    for _ in 0..pages {
+        let Some(page) = BalloonPage::alloc() else {
+            return;
+        };
+        if buffer.pages_mut().push(page).is_err() {
+            return;
+        }
+    }
+}
+
+impl BalloonOwner for Sizing {
+    fn migrate(balloon: &Balloon, new: BalloonPage, old: BalloonPage) -> Result {
+        moving::replace(balloon, new, old)
+    }
+}
+
+/// The work that follows the target.
+pub(crate) struct Resizing(pub(crate) Arc<Balloon>);
+
+impl DeviceWorkItem for Resizing {
+    fn run(&self, dev: &virtio::Device<device::Bound>, stop: Stop<'_>) -> Then {
+        let this = &*self.0;
+        this.awake.take(RESIZING);
+        let Ok(queues) = this.queues(dev) else {
+            return Then::Done;
+        };
+        Sizing::advance(this, dev, &queues, stop).unwrap_or_else(|error| {
+            this.awake.end();
+            if !queues.inflate.is_broken() && !queues.deflate.is_broken() {
+                return Then::After(failure::RETRY_MS);
+            }
+            failure::report(dev, "the balloon", error);
+            this.state.lock().failed = true;
+            Then::Done
+        })
+    }
+}
