@@ -33,6 +33,11 @@ __rust_helper unsigned long rust_helper_next_zone_free_pages(struct zone *zone)
 	return zone_page_state(zone, NR_FREE_PAGES);
 }
 
+__rust_helper unsigned long rust_helper_next_min_wmark_pages(struct zone *zone)
+{
+	return min_wmark_pages(zone);
+}
+
 /* Half way between the line where reclaim starts and the one where it stops. */
 __rust_helper unsigned long rust_helper_next_mid_wmark_pages(struct zone *zone)
 {

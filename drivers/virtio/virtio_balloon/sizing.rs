@@ -22,6 +22,7 @@ use kernel::{
         self,
         BalloonOwner,
         BalloonPage,
+        Nodes,
         PageBalloon, //
     },
     new_mutex,
@@ -100,8 +101,8 @@ const GIVE_UP_MS: Msecs = 3000;
 /// How long to wait before looking whether somebody else has taken what was waited for.
 const SLICE_MS: Msecs = 20;
 
-/// Balloon pages after which the host is told the size although the target is not reached. Each time is a
-/// trap into the host; the specification allows to put several changes together.
+/// Balloon pages after which the host is told the size although the target is not reached. Each
+/// time is a trap into the host; the specification allows to put several changes together.
 const PAGES_PER_REPORT: u32 = 1024;
 
 /// The balloon of a device.
@@ -630,6 +631,9 @@ fn now() -> i64 {
 /// Puts at most `pages` pages into a buffer.
 fn allocate(buffer: &mut PfnBuffer, pages: usize) {
     for _ in 0..pages {
+        if reserves_are_low() {
+            return;
+        }
         let Some(page) = BalloonPage::alloc() else {
             return;
         };
@@ -637,6 +641,21 @@ fn allocate(buffer: &mut PfnBuffer, pages: usize) {
             return;
         }
     }
+}
+
+/// Returns whether the guest has less free memory than the kernel keeps for those who cannot wait.
+///
+/// The allocator should not give us any then. But its watermarks are those of single zones, and do
+/// not follow what the balloon takes out of them: it was seen to go on until nothing was left to
+/// start a process with.
+fn reserves_are_low() -> bool {
+    let (free, least) = Nodes::new().fold((0usize, 0usize), |(free, least), node| {
+        (
+            free.saturating_add(node.free_pages()),
+            least.saturating_add(node.min_watermark()),
+        )
+    });
+    free < least
 }
 
 impl BalloonOwner for Sizing {

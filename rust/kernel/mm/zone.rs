@@ -57,6 +57,11 @@ impl Node {
         self.sum(Zone::free_pages)
     }
 
+    /// Returns the sum of its zones' [`Zone::min_watermark`]s, in pages.
+    pub fn min_watermark(&self) -> usize {
+        self.sum(Zone::min_watermark)
+    }
+
     /// Returns the sum of its zones' [`Zone::middle_watermark`]s, in pages.
     pub fn middle_watermark(&self) -> usize {
         self.sum(Zone::middle_watermark)
@@ -160,6 +165,13 @@ impl Zone {
     pub fn managed_pages(&self) -> usize {
         // SAFETY: By the type invariants the zone is valid; the counter is atomic.
         unsafe { bindings::next_zone_managed_pages(self.0.as_ptr()) }
+    }
+
+    /// Returns the minimum watermark, in pages: what is free below it is for those who cannot wait.
+    pub fn min_watermark(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid. The watermarks may change meanwhile,
+        // which the kernel's own readers live with.
+        unsafe { bindings::next_min_wmark_pages(self.0.as_ptr()) }
     }
 
     /// Returns the middle, in pages, between the low watermark, below which the kernel reclaims,
