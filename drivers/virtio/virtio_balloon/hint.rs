@@ -91,6 +91,8 @@ struct State {
     done: bool,
     /// Buffers were added that the device was not notified of.
     unnotified: bool,
+    /// The last notification was left out because the device did not ask for it.
+    unasked: bool,
     /// The device is broken.
     failed: bool,
 }
@@ -106,6 +108,7 @@ impl State {
             gathered_all: false,
             done: false,
             unnotified: false,
+            unasked: false,
             failed: false,
         })
     }
@@ -119,6 +122,7 @@ impl State {
         self.gathered_all = false;
         self.done = false;
         self.unnotified = false;
+        self.unasked = false;
         self.failed = false;
         Ok(())
     }
@@ -298,8 +302,25 @@ impl Hinting {
         }
         if queue.kick()? {
             self.counters.notifications.add(1);
+            state.unasked = false;
+        } else {
+            state.unasked = true;
         }
         state.unnotified = false;
+        Ok(())
+    }
+
+    /// Notifies the host although it did not ask for it, if something may be left that it has not
+    /// seen.
+    ///
+    /// QEMU asks for no notifications while it reads the queue, and when it ends that, it asks for
+    /// them without looking again (`virtio_ballloon_get_free_page_hints()`). What is added between
+    /// the two it does not see, and with a full ring there would be no further notification.
+    fn kick_at_last(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result {
+        if core::mem::take(&mut state.unasked) && queue.lock().lent() > 0 {
+            self.counters.notifications.add(1);
+            queue.notify()?;
+        }
         Ok(())
     }
 
@@ -376,6 +397,7 @@ impl Hinting {
                 Next::Step => mm::cond_resched(),
                 Next::Wait => {
                     self.kick(queue, state)?;
+                    self.kick_at_last(queue, state)?;
                     // A broken ring would have buffers to return for ever, and return none.
                     if queue.is_broken() {
                         return Err(EIO);
