@@ -90,6 +90,7 @@ const QUEUES: [(&CStr, Option<Feature>); 5] = [
 struct ActiveHinting {
     // Dropped first: nobody asks for the memory any more when it goes.
     _shrinker: Option<ShrinkerRegistration<HeldPages>>,
+    _oom: Option<Pin<KBox<OomNotifier<HeldPages>>>>,
     work: Arc<DeviceWork<Hinting>>,
 }
 
@@ -160,16 +161,26 @@ impl Balloon {
         counters: &Arc<HintCounters>,
     ) -> Result<Option<ActiveHinting>> {
         let held = Arc::pin_init(HeldPages::new(counters.clone()), GFP_KERNEL)?;
-        let _shrinker = match policy.strategy {
+        let (_shrinker, _oom) = match policy.strategy {
             Strategy::Off => return Ok(None),
-            Strategy::Hold => Some(ShrinkerRegistration::new(c"virtio-balloon", held.clone())?),
-            Strategy::Walk => None,
+            Strategy::Hold => (
+                Some(ShrinkerRegistration::new(c"virtio-balloon", held.clone())?),
+                Some(KBox::pin_init(
+                    OomNotifier::new(oom::PRIORITY_OF_HINTS, held.clone()),
+                    GFP_KERNEL,
+                )?),
+            ),
+            Strategy::Walk => (None, None),
         };
         let work = dev.new_work(
             workqueue.clone(),
             Hinting::new(policy, queue, held, counters.clone()),
         )?;
-        Ok(Some(ActiveHinting { _shrinker, work }))
+        Ok(Some(ActiveHinting {
+            _shrinker,
+            _oom,
+            work,
+        }))
     }
 
     /// Sets reporting up. It begins when the device is live.

@@ -9,6 +9,7 @@
 use kernel::{
     mm::{
         self,
+        OomHandler,
         PageRun,
         PageRunStack,
         Run,
@@ -23,10 +24,19 @@ use kernel::{
         },
         Arc,
         SpinLock, //
+    },
+    time::{
+        delay::fsleep,
+        Delta, //
     }, //
 };
 
 use crate::counters::HintCounters;
+
+/// How often to look whether the host has acknowledged something, when the guest has no memory
+/// left: for a second at most.
+const OOM_ATTEMPTS: u32 = 50;
+const OOM_PAUSE_MS: i64 = 20;
 
 /// Pages that the host has acknowledged, kept until it is done.
 #[pin_data]
@@ -106,6 +116,24 @@ impl Shrinker for HeldPages {
         }
         self.counters.shrunk_pages.add(freed);
         (freed > 0).then_some(freed)
+    }
+}
+
+/// The shrinker can only give back what the host has acknowledged. Before somebody is killed for
+/// want of memory, it is worth to wait for that: the host has free memory of ours, after all.
+impl OomHandler for HeldPages {
+    fn free_pages(&self) -> usize {
+        self.pressure.store(true, Relaxed);
+        for _ in 0..OOM_ATTEMPTS {
+            if let Some(freed) = self.scan(usize::MAX) {
+                return freed;
+            }
+            if self.counters.held_pages.get() == 0 {
+                return 0;
+            }
+            fsleep(Delta::from_millis(OOM_PAUSE_MS));
+        }
+        0
     }
 }
 

@@ -22,6 +22,9 @@ use crate::{
 /// Before most others that free memory, as the balloon is the cheapest: the C driver's.
 pub(crate) const PRIORITY: i32 = 80;
 
+/// Before the balloon: what hinting holds is free memory.
+pub(crate) const PRIORITY_OF_HINTS: i32 = PRIORITY + 1;
+
 /// How long to wait for the host while nobody in the guest gets memory.
 const TIMEOUT_MS: Msecs = 1000;
 
