@@ -22,12 +22,16 @@ ifneq ($(origin KDIR),environment)
 KDIR = $(call lookup,KDIR,KDIR)
 endif
 endif
-KDIR_CHECK = $(call lookup,KDIR_CHECK,KDIR_CHECK)
+KDIR_GIVEN := $(filter command environment,$(origin KDIR))
 ifneq ($(origin PYTHON),command line)
 PYTHON = $(call lookup,PYTHON,PYTHON)
 endif
+KDIR_CHECK = $(call lookup,KDIR_CHECK,KDIR_CHECK)
+KDIR_KASAN = $(call lookup,KDIR_KASAN,KDIR_KASAN)
+# What clippy and panic-free look at: the kernel that was asked for, else one that is there.
+KDIR_ANY = $(if $(KDIR_GIVEN),$(KDIR),$(call lookup,KDIR_ANY,KDIR_ANY))
 # Were they in the environment, make would look them up for every command it runs.
-unexport KDIR_CHECK PYTHON
+unexport KDIR_CHECK KDIR_KASAN KDIR_ANY PYTHON
 
 # The cached kernel goes with the tools that built it. Somebody's own kernel goes with what they say on
 # the command line or in the environment.
@@ -51,8 +55,9 @@ kbuild = @kdir='$(abspath $(1))'; test -n "$$kdir" || exit 1; \
 # Every variant has an output directory: kbuild refuses one for a tree that was built in place. The
 # module for use is then copied to where an external module is looked for.
 MODULE := $(CURDIR)/virtio_balloon_rs.ko
-MODULE_KUNIT := $(CURDIR)/build/kunit/virtio_balloon_rs.ko
-MODULE_CHECK_KUNIT := $(CURDIR)/build/check/virtio_balloon_rs.ko
+MODULE_CHECK := $(CURDIR)/build/check/virtio_balloon_rs.ko
+MODULE_CHECK_KUNIT := $(CURDIR)/build/check-kunit/virtio_balloon_rs.ko
+MODULE_KASAN_KUNIT := $(CURDIR)/build/kasan-kunit/virtio_balloon_rs.ko
 KUNIT_ON := VIRTIO_BALLOON_KUNIT=1
 in_dir = MO='$(CURDIR)/build/$(1)'
 
@@ -72,9 +77,19 @@ module-kunit: ## Build the module with its KUnit suites into build/kunit
 	+$(call kbuild,$(KDIR),$(call in_dir,kunit) $(KUNIT_ON),modules)
 
 .PHONY: module-check
-module-check: ## The same against the check kernel, into build/check
+module-check: ## Build the module for the check kernel into build/check
 	@mkdir -p build/check
-	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check) $(KUNIT_ON),modules)
+	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check),modules)
+
+.PHONY: module-check-kunit
+module-check-kunit: ## The same with its KUnit suites, into build/check-kunit
+	@mkdir -p build/check-kunit
+	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check-kunit) $(KUNIT_ON),modules)
+
+.PHONY: module-kasan-kunit
+module-kasan-kunit: ## The same for the kasan kernel, into build/kasan-kunit
+	@mkdir -p build/kasan-kunit
+	+$(call kbuild,$(KDIR_KASAN),$(call in_dir,kasan-kunit) $(KUNIT_ON),modules)
 
 .PHONY: install
 install: module ## Install the module for the kernel in KDIR (modules_install)
@@ -85,8 +100,12 @@ setup: ## Install and build what building and trying out need: packages, QEMU, t
 	@$(SETUP)/setup.sh plain
 
 .PHONY: setup-check
-setup-check: ## The same, and the check kernel that the tests need as well (~20 min more)
-	@$(SETUP)/setup.sh plain check
+setup-check: ## The same for the tests: with the check kernel in the place of the guest kernel
+	@$(SETUP)/setup.sh check
+
+.PHONY: setup-kasan
+setup-kasan: ## The same for check-kasan, with the kasan kernel
+	@$(SETUP)/setup.sh kasan
 
 .PHONY: demo demo-now
 demo: setup ## Set up, build, and show the driver at work in a guest; ARGS= are passed on
@@ -96,17 +115,27 @@ demo: setup ## Set up, build, and show the driver at work in a guest; ARGS= are 
 demo-now: module
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.demo $(ARGS)
 
+# $(call pytest,target,arguments)
+pytest = @test -n '$(PYTHON)' || exit 1; \
+	if $(agent_env) $(PYTHON) -m pytest $(2) $(ARGS); then \
+		echo 'make $(1): everything passed.'; \
+	else \
+		echo 'make $(1): FAILED, see above.' >&2; exit 1; \
+	fi
+
 .PHONY: check check-now
-check: setup-check ## Set up, build all variants, run all tests; ARGS= are passed on to pytest
+check: setup-check ## Set up, build, run all tests on the check kernel; ARGS= are passed on to pytest
 	+@$(MAKE) check-now
 
-check-now: module module-kunit module-check
-	@test -n '$(PYTHON)' || exit 1; \
-	if $(agent_env) $(PYTHON) -m pytest tools/tests $(ARGS); then \
-		echo 'make check: everything passed.'; \
-	else \
-		echo 'make check: FAILED, see above.' >&2; exit 1; \
-	fi
+check-now: module-check module-check-kunit
+	$(call pytest,check,tools/tests)
+
+.PHONY: check-kasan check-kasan-now
+check-kasan: setup-kasan ## Set up, build, run KUnit and the life-cycle tests on the kasan kernel; slow
+	+@$(MAKE) check-kasan-now
+
+check-kasan-now: module-kasan-kunit
+	$(call pytest,check-kasan,tools/tests/guest -m kasan --flavour=kasan)
 
 .PHONY: fmt
 fmt: ## Format all Rust source with rustfmt
@@ -117,18 +146,22 @@ fmt-check: ## Is all Rust source formatted?
 	@bash tools/checks/format.sh --check
 
 .PHONY: clippy
-clippy: ## Run clippy on the module, with and without KUnit; warnings are errors
+clippy: ## Run clippy on the module, with and without KUnit; warnings are errors. KDIR=<tree> if not that of the set-up
 	@mkdir -p build/clippy build/clippy-kunit
-	+$(call kbuild,$(KDIR),$(call in_dir,clippy) CLIPPY=1 W=e,modules)
-	+$(call kbuild,$(KDIR),$(call in_dir,clippy-kunit) CLIPPY=1 W=e $(KUNIT_ON),modules)
+	+$(call kbuild,$(KDIR_ANY),$(call in_dir,clippy) CLIPPY=1 W=e,modules)
+	+$(call kbuild,$(KDIR_ANY),$(call in_dir,clippy-kunit) CLIPPY=1 W=e $(KUNIT_ON),modules)
 
 .PHONY: checkpatch
 checkpatch: ## Run the kernel's checkpatch.pl --strict on all source files
 	@bash tools/checks/checkpatch.sh
 
-.PHONY: panic-free
-panic-free: module ## Does the module hold no code that can panic?
-	@test -n '$(PYTHON)' || exit 1; $(PYTHON) tools/checks/panic_free.py $(MODULE)
+.PHONY: panic-free module-panic-free
+module-panic-free:
+	@mkdir -p build/panic-free
+	+$(call kbuild,$(KDIR_ANY),$(call in_dir,panic-free),modules)
+
+panic-free: module-panic-free ## Does the module hold no code that can panic? KDIR= as for clippy
+	@test -n '$(PYTHON)' || exit 1; $(PYTHON) tools/checks/panic_free.py build/panic-free/virtio_balloon_rs.ko
 
 .PHONY: clean
 clean: ## Remove what was built here (not the cache)
@@ -144,20 +177,30 @@ distclean-cache: ## Remove the cache: kernels, source, tools
 	rm -rf '$(CACHE)'
 
 # make -s print-NAME: one value, and nothing else, on standard output.
-.PHONY: print-KDIR print-MODULE print-MODULE_KUNIT print-MODULE_CHECK_KUNIT
+.PHONY: print-KDIR
 print-KDIR:
 	@test -n '$(KDIR)' || exit 1; echo '$(abspath $(KDIR))'
 
-print-MODULE print-MODULE_KUNIT print-MODULE_CHECK_KUNIT: print-%:
-	@test -e '$($*)' || { echo "virtio-balloon-rs: error: $($*) is not built: run 'make module module-kunit module-check'." >&2; exit 1; }
-	@echo '$($*)'
+# $(call print_built,value,the target that builds it)
+print_built = @test -e '$(1)' || { \
+	echo "virtio-balloon-rs: error: $(1) is not built: run 'make $(2)'." >&2; exit 1; }; echo '$(1)'
+
+.PHONY: print-MODULE print-MODULE_CHECK print-MODULE_CHECK_KUNIT print-MODULE_KASAN_KUNIT
+print-MODULE:
+	$(call print_built,$(MODULE),module)
+print-MODULE_CHECK:
+	$(call print_built,$(MODULE_CHECK),module-check)
+print-MODULE_CHECK_KUNIT:
+	$(call print_built,$(MODULE_CHECK_KUNIT),module-check-kunit)
+print-MODULE_KASAN_KUNIT:
+	$(call print_built,$(MODULE_KASAN_KUNIT),module-kasan-kunit)
 
 print-%:
 	@$(SHOW) $*
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-16s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'make -s print-NAME prints one of: KDIR KDIR_CHECK GUEST_KERNEL GUEST_KERNEL_CHECK MODULE'
-	@echo 'MODULE_KUNIT MODULE_CHECK_KUNIT QEMU PYTHON KSRC CACHE'
+	@echo 'make -s print-NAME prints one of: KDIR KDIR_CHECK KDIR_KASAN GUEST_KERNEL GUEST_KERNEL_CHECK'
+	@echo 'GUEST_KERNEL_KASAN MODULE MODULE_CHECK MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT QEMU PYTHON KSRC CACHE'

@@ -42,7 +42,7 @@ def _prerequisites(chosen: settings.Settings) -> dict[str, Path]:
     for name in ("QEMU", "GUEST_KERNEL"):
         paths.lookup(name)
     agent_build.build()
-    return drivers.plain_modules(any(drivers.ALL[name].is_rust for name in chosen.drivers))
+    return drivers.modules("plain", any(drivers.ALL[name].is_rust for name in chosen.drivers))
 
 
 def _run_all(

@@ -26,7 +26,7 @@ def run(
     say: Callable[[str], None],
 ) -> dict[str, Any]:
     machine = Machine(
-        kernel=paths.lookup("GUEST_KERNEL"),
+        kernel=paths.kernel("plain"),
         modules={driver.module: modules[driver.module]},
         memory_mib=settings.guest_mib,
         balloon=Balloon(free_page_hint=driver.hint),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+from tools.guest import patience
 from tools.guest.errors import ToolError
 
 
@@ -26,6 +27,7 @@ class Agent:
         self._name = name
         self._buffer = b""
         self._number = 0
+        self._asked = ""
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.settimeout(5)
         self._socket.connect(str(path))
@@ -35,34 +37,54 @@ class Agent:
 
     def wait_for_hello(self, deadline: float) -> None:
         """Returns when the guest's user space is up."""
-        end = time.monotonic() + deadline
+        end = patience.until(deadline)
         while True:
             answer = self._line(end, "come up")
             if answer.get("hello"):
                 return
 
     def call(self, command: str, deadline: float = 60.0, **arguments: object) -> dict[str, Any]:
+        return self.answer(self.post(command, **arguments), deadline)
+
+    def post(self, command: str, **arguments: object) -> int:
+        """Sends a request and returns its number; the answer may be asked for later, or never."""
         self._number += 1
         words = [str(self._number), command]
         for key, value in arguments.items():
             text = str(int(value)) if isinstance(value, bool) else str(value)
             words.append(f"{key}={quote(text, safe='')}")
-        end = time.monotonic() + deadline
         try:
-            self._socket.settimeout(deadline)
+            self._socket.settimeout(patience.seconds(20))
             self._socket.sendall(" ".join(words).encode() + b"\n")
         except OSError as error:
             raise AgentSilent(f"{self._name}: cannot send {command}: {error}") from error
+        self._asked = command
+        return self._number
+
+    def answer(self, number: int, deadline: float = 60.0) -> dict[str, Any]:
+        """The answer to a request that was posted; those to earlier ones are lost."""
+        end = patience.until(deadline)
         while True:
-            answer = self._line(end, f"answer {command}")
-            if answer.get("id") != self._number:
+            answer = self._line(end, f"answer {self._asked}")
+            if answer.get("id") != number:
                 continue
             if not answer.get("ok"):
-                raise AgentError(f"{self._name}: {command}: {answer.get('error')}")
+                raise AgentError(f"{self._name}: {self._asked}: {answer.get('error')}")
             return answer
 
     def ping(self, deadline: float = 30.0) -> None:
         self.call("ping", deadline)
+
+    def wake_up(self, deadline: float = 60.0) -> None:
+        """Returns when a guest answers that may lose what it is sent before it is up again."""
+        end = patience.until(deadline)
+        while True:
+            try:
+                self.ping(2)
+                return
+            except AgentSilent:
+                if time.monotonic() > end:
+                    raise
 
     def run(self, script: str, deadline: float = 60.0) -> str:
         """Runs a shell script in the guest and returns its output; it must succeed."""

@@ -26,8 +26,15 @@ class Driver:
     def is_rust(self) -> bool:
         return self.module == RUST_MODULE
 
+    @property
+    def sysfs(self) -> str:
+        return f"/sys/bus/virtio/drivers/{self.module.removesuffix('.ko')}"
+
     def load(self, guest: Guest) -> None:
         guest.insmod(self.module, self.parameters)
+
+    def unload(self, guest: Guest) -> None:
+        guest.agent.run(f"rmmod {self.module.removesuffix('.ko')}")
 
 
 # Without hinting the guest still has a balloon with a driver, so that only hinting differs.
@@ -38,18 +45,30 @@ WALK = Driver("rust-walk", RUST_MODULE, "free_page_hint=2")
 ALL = {driver.name: driver for driver in (NONE, C, HOLD, WALK)}
 
 
-def plain_modules(rust: bool = True) -> dict[str, Path]:
-    """The modules for the plain guest kernel."""
-    modules = {C_MODULE: paths.c_driver(paths.lookup("KDIR"))}
+# The variable that names our module. For the kasan kernel there is only one with KUnit suites,
+# which do not run unless asked for.
+_OURS = {"plain": "MODULE", "check": "MODULE_CHECK", "kasan": "MODULE_KASAN_KUNIT"}
+
+
+def modules(flavour: str = "check", rust: bool = True) -> dict[str, Path]:
+    """The modules for that guest kernel: the C driver and, unless `rust` is off, ours."""
+    found = {C_MODULE: paths.c_driver(paths.tree(flavour))}
     if rust:
-        modules[RUST_MODULE] = paths.lookup("MODULE")
-    return modules
+        found[RUST_MODULE] = paths.lookup(_OURS[flavour])
+    return found
 
 
-def counters(guest: Guest) -> dict[str, int | str]:
-    """What the Rust driver counted for hinting (`name: value` lines in debugfs)."""
+def rebind(guest: Guest, old: Driver, new: Driver) -> None:
+    """Takes the balloon from one driver and gives it to another; both are loaded."""
+    (device,) = guest.balloons()
+    guest.agent.write(f"{old.sysfs}/unbind", device)
+    guest.agent.write(f"{new.sysfs}/bind", device)
+
+
+def counters(guest: Guest, path: str = HINTING) -> dict[str, int | str]:
+    """What the Rust driver counted, for hinting by default (`name: value` lines in debugfs)."""
     values: dict[str, int | str] = {}
-    for line in guest.agent.run(f"cat {HINTING}").splitlines():
+    for line in guest.agent.run(f"cat {path}").splitlines():
         name, separator, text = line.partition(":")
         if not separator:
             continue

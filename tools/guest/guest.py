@@ -9,17 +9,31 @@ import subprocess
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from tools.guest import console, initramfs, paths, trace
+from tools.guest import console, initramfs, patience, paths, resident, trace
 from tools.guest.agent import Agent
 from tools.guest.errors import ToolError
-from tools.guest.machine import Machine
+from tools.guest.machine import BALLOON_ID, Machine
 from tools.guest.monitor import Monitor
 
 _PR_SET_PDEATHSIG = 1
 _LIBC = ctypes.CDLL(None, use_errno=True)
+
+
+# When QEMU wakes a guest it resets its devices, and on q35 the firmware does not give the power
+# management registers their address again (PMBASE and ACPI_CNTL of the LPC bridge). Without it the
+# guest can go to sleep only once: it reads a register that is not there as "woken up already".
+_SUSPEND = """
+lpc=/sys/bus/pci/devices/0000:00:1f.0/config
+dd if=$lpc of=/tmp/pmbase bs=4 skip=16 count=2 2>/dev/null || exit
+echo mem > /sys/power/state
+code=$?
+dd if=/tmp/pmbase of=$lpc bs=4 seek=16 count=2 conv=notrunc 2>/dev/null
+exit $code
+"""
 
 
 def _die_with_parent() -> None:
@@ -31,14 +45,22 @@ class Guest:
     """Starts on construction; use as a context manager."""
 
     def __init__(
-        self, machine: Machine, directory: Path, name: str, incoming: bool = False
+        self,
+        machine: Machine,
+        directory: Path,
+        name: str,
+        incoming: bool = False,
+        paused: bool = False,
     ) -> None:
         self.machine = machine
         self.name = name
         self.console_log = directory / f"{name}.console.log"
         self.trace_log = directory / f"{name}.trace.log"
         self._stderr_log = directory / f"{name}.qemu.log"
+        self._hints = trace.HintCounter(self.trace_log)
         self._timed_out = False
+        # The request that put the guest to sleep.
+        self._suspension = 0
         self._monitor: Monitor | None = None
         self._agent: Agent | None = None
         directory.mkdir(parents=True, exist_ok=True)
@@ -53,6 +75,8 @@ class Guest:
         command = [str(paths.lookup("QEMU")), *machine.arguments(image), *self._channels()]
         if incoming:
             command += ["-incoming", "defer"]
+        if paused:
+            command += ["-S"]
         with self._stderr_log.open("wb") as output:
             output.write((" ".join(command) + "\n").encode())
             output.flush()
@@ -63,7 +87,7 @@ class Guest:
                 stderr=output,
                 preexec_fn=_die_with_parent,  # noqa: PLW1509 (does nothing but one system call)
             )
-        self._watchdog = threading.Timer(machine.deadline, self._expire)
+        self._watchdog = threading.Timer(patience.seconds(machine.deadline), self._expire)
         self._watchdog.daemon = True
         self._watchdog.start()
         try:
@@ -83,7 +107,7 @@ class Guest:
             "-qmp", f"unix:{self._sockets}/qmp,server=on,wait=off",
             "-D", str(self.trace_log),
         ]  # fmt: skip
-        for event in trace.EVENTS:
+        for event in trace.EVENTS + self.machine.trace:
             arguments += ["-trace", event]
         return arguments
 
@@ -100,18 +124,98 @@ class Guest:
         return self._monitor
 
     def boot(self, deadline: float = 120.0) -> None:
-        """Returns when the guest's agent is there."""
+        """Returns when the guest's agent is there; also for a guest that boots again."""
         try:
             self.agent.wait_for_hello(deadline)
         except ToolError as error:
             why = "its deadline passed" if self._timed_out else str(error)
             raise ToolError(f"{why}\n{console.tail(self.console_log)}") from error
 
+    def cont(self) -> None:
+        """Lets a guest run that was started `paused`."""
+        self.monitor.command("cont")
+
+    def reboot(self, deadline: float = 120.0) -> None:
+        """Restarts the kernel; needs `Machine.reboot`. Returns when the guest is up again."""
+        self.agent.post("run", script="reboot -f")
+        self.boot(deadline)
+
+    def suspend(self, deadline: float = 60.0) -> None:
+        """Suspends the guest to RAM; only `wake()` may follow.
+
+        The host cannot plug or unplug any more afterwards (the guest can eject): that takes more
+        than the address of the registers.
+        """
+        self._suspension = self.agent.post("run", script=_SUSPEND)
+        self._wait_for_status("suspended", deadline)
+
+    def wake(self, deadline: float = 60.0) -> None:
+        """Wakes the guest up, and returns when it runs again."""
+        self.monitor.command("system_wakeup")
+        # What the shell in the guest said to going to sleep.
+        answer = self.agent.answer(self._suspension, deadline)
+        if answer["code"]:
+            raise ToolError(f"{self.name}: could not be suspended: {answer['err']}")
+
+    def hibernate(self, deadline: float = 120.0) -> None:
+        """Writes the guest's memory to its swap on `Machine.disk`; QEMU ends then.
+
+        The next guest with this disk and the kernel parameter resume= goes on from there, after
+        `agent.wake_up()` instead of `boot()`.
+        """
+        self.agent.post("run", script="echo disk > /sys/power/state")
+        self.wait_for_exit(deadline)
+
+    def wait_for_exit(self, deadline: float = 60.0) -> None:
+        """Returns when QEMU has ended because the guest switched itself off."""
+        try:
+            self._process.wait(patience.seconds(deadline))
+        except subprocess.TimeoutExpired as error:
+            raise ToolError(
+                f"{self.name} is not off after {deadline:.0f} s\n{console.tail(self.console_log)}"
+            ) from error
+
+    def plug_balloon(self) -> None:
+        """Plugs the balloon into its port, with the properties it has in `machine.balloon`."""
+        assert self.machine.balloon
+        self.monitor.command("device_add", **self.machine.balloon.properties())
+        self._wait(lambda: bool(self.balloons()), "have a balloon")
+
+    def unplug_balloon(self) -> None:
+        """The host takes the balloon away; it asks the guest to let go of it."""
+        self.monitor.command("device_del", id=BALLOON_ID)
+        self._wait(lambda: not self.has_balloon(), "let go of the balloon")
+
+    def eject_balloon(self) -> None:
+        """The guest has the balloon ejected. Works during a migration, when QEMU refuses the host."""
+        self.agent.run("for slot in /sys/bus/pci/slots/*; do echo 0 > $slot/power; done")
+        self._wait(lambda: not self.has_balloon(), "eject the balloon")
+
+    def has_balloon(self) -> bool:
+        """Whether the balloon is there for the host."""
+        devices = self.monitor.command("qom-list", path="/machine/peripheral")
+        return any(device["name"] == BALLOON_ID for device in devices)
+
+    def balloons(self) -> list[str]:
+        """The balloons' names in the guest's /sys/bus/virtio/devices, as `virtio0`."""
+        found = self.agent.run(
+            "for device in /sys/bus/virtio/devices/*; do"
+            " ! grep -q 0x0005 $device/device 2>/dev/null || basename $device; done"
+        )
+        return found.split()
+
+    def resident(self) -> resident.Resident:
+        """What of the guest's memory is in use on the host."""
+        return resident.read(self._process.pid)
+
+    def resident_kib(self) -> int:
+        return self.resident().kib
+
     def insmod(self, module: str, parameters: str = "", deadline: float = 60.0) -> None:
         self.agent.run(f"insmod {initramfs.MODULES}/{module} {parameters}".strip(), deadline)
 
     def wait_for_log(self, text: str, deadline: float = 20.0) -> None:
-        end = time.monotonic() + deadline
+        end = patience.until(deadline)
         while text not in self.log():
             if time.monotonic() > end:
                 raise ToolError(
@@ -123,7 +227,11 @@ class Guest:
         return self.console_log.read_text(errors="replace") if self.console_log.exists() else ""
 
     def hint_traffic(self) -> trace.HintTraffic:
-        return trace.count(self.trace_log)
+        return self._hints.read()
+
+    def balloon_events(self) -> list[trace.Event]:
+        """What the balloon's driver did so far, in order: status, notifications, config writes."""
+        return trace.events(self.trace_log)
 
     def migration_socket(self) -> Path:
         return self._sockets / "migration"
@@ -151,6 +259,23 @@ class Guest:
         where: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _wait_for_status(self, wanted: str, deadline: float) -> None:
+        self._wait(
+            lambda: self.monitor.command("query-status")["status"] == wanted,
+            f"become {wanted}",
+            deadline,
+        )
+
+    def _wait(self, condition: Callable[[], bool], what: str, deadline: float = 30.0) -> None:
+        end = patience.until(deadline)
+        while not condition():
+            if time.monotonic() > end:
+                raise ToolError(
+                    f"{self.name}: the guest did not {what} within {deadline:.0f} s\n"
+                    f"{console.tail(self.console_log)}"
+                )
+            time.sleep(0.05)
 
     def _expire(self) -> None:
         self._timed_out = True

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,30 +22,40 @@ class Balloon:
     page_poison: bool = True
     # Behind a pcie-root-port, so that it can be unplugged.
     hotplug: bool = False
+    # There from the start; else only its port is (tools/guest/guest.py, plug_balloon()).
+    plugged: bool = True
+    # Further properties of QEMU's device.
+    more: Mapping[str, str | bool] = field(default_factory=dict)
 
-    def arguments(self) -> list[str]:
-        def switch(value: bool) -> str:
-            return "on" if value else "off"
-
+    def properties(self) -> dict[str, str | bool]:
+        """The device, as QMP's device_add takes it."""
         # ioeventfd=off: an eventfd merges notifications that follow each other closely, and
         # then the host cannot count them (tools/guest/trace.py). All drivers get the same.
-        options = [
-            "virtio-balloon-pci",
-            f"id={BALLOON_ID}",
-            "ioeventfd=off",
-            f"free-page-hint={switch(self.free_page_hint)}",
-            f"free-page-reporting={switch(self.free_page_reporting)}",
-            f"deflate-on-oom={switch(self.deflate_on_oom)}",
-            f"page-poison={switch(self.page_poison)}",
-        ]
+        properties: dict[str, str | bool] = {
+            "driver": "virtio-balloon-pci",
+            "id": BALLOON_ID,
+            "ioeventfd": False,
+            "free-page-hint": self.free_page_hint,
+            "free-page-reporting": self.free_page_reporting,
+            "deflate-on-oom": self.deflate_on_oom,
+            "page-poison": self.page_poison,
+        }
+        if self.free_page_hint:
+            properties["iothread"] = "hint"
+        if self.hotplug:
+            properties["bus"] = "port0"
+        return {**properties, **self.more}
+
+    def arguments(self) -> list[str]:
         arguments = []
         if self.free_page_hint:
             arguments += ["-object", "iothread,id=hint"]
-            options.append("iothread=hint")
         if self.hotplug:
+            # No hot-plug of the port's own: it is ACPI that QEMU offers for it on this machine.
             arguments += ["-device", "pcie-root-port,id=port0,chassis=1,slot=1"]
-            options.append("bus=port0")
-        return [*arguments, "-device", ",".join(options)]
+        if self.plugged:
+            arguments += ["-device", json.dumps(self.properties())]
+        return arguments
 
 
 @dataclass(frozen=True)
@@ -54,9 +65,19 @@ class Machine:
     memory_mib: int = 1024
     cpus: int = 2
     numa_nodes: int = 1
+    # Whether the kernel is built with KASAN.
+    kasan: bool = False
     balloon: Balloon | None = field(default_factory=Balloon)
+    # A raw file that is the guest's /dev/vda; it has to be there.
+    disk: Path | None = None
+    # Whether a guest that reboots starts again; else QEMU ends then.
+    reboot: bool = False
     # Added to the guest's kernel command line.
     append: tuple[str, ...] = ()
+    # Added to QEMU's.
+    extra: tuple[str, ...] = ()
+    # Trace events of QEMU beside those of trace.py, for a test that looks for them in the log.
+    trace: tuple[str, ...] = ()
     # Seconds from start until the guest is killed, whatever it does.
     deadline: float = 240.0
 
@@ -76,9 +97,11 @@ class Machine:
             "-nodefaults",
             "-no-user-config",
             "-display", "none",
-            "-no-reboot",
             "-accel", "tcg,thread=multi",
-            "-cpu", "max",
+            # With page tables of five levels, an interrupt at the wrong moment of the boot makes
+            # KASAN take a good address for a wild one: the kernel is just finding out what its
+            # CPU can do.
+            "-cpu", "max,la57=off" if self.kasan else "max",
             # A socket each: CPUs of one socket on different nodes make the kernel warn.
             "-smp", f"{self.cpus},sockets={self.cpus},cores=1,threads=1",
             "-m", f"{self.memory_mib}M",
@@ -87,9 +110,21 @@ class Machine:
             "-append", " ".join(command_line),
         ]  # fmt: skip
         arguments += self._memory()
+        if not self.reboot:
+            arguments += ["-no-reboot"]
+        if self.disk:
+            arguments += self._disk(self.disk)
         if self.balloon:
             arguments += self.balloon.arguments()
-        return arguments
+        return [*arguments, *self.extra]
+
+    def _disk(self, path: Path) -> list[str]:
+        file = {"driver": "file", "filename": str(path)}
+        # One queue, so that it is only the balloon that has a fourth (tools/guest/trace.py).
+        return [
+            "-blockdev", json.dumps({"driver": "raw", "node-name": "disk0", "file": file}),
+            "-device", "virtio-blk-pci,drive=disk0,num-queues=1",
+        ]  # fmt: skip
 
     def _memory(self) -> list[str]:
         if self.numa_nodes == 1:

@@ -7,6 +7,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from tools.guest import patience
 from tools.guest.errors import ToolError
 from tools.guest.guest import Guest
 from tools.guest.trace import HintTraffic
@@ -50,7 +51,7 @@ def status(source: Guest) -> dict[str, Any]:
 def wait(source: Guest, deadline: float, wanted: set[str] | None = None) -> dict[str, Any]:
     """Returns when the migration's status is one of `wanted` (default: it has ended)."""
     wanted = wanted or _ENDED
-    end = time.monotonic() + deadline
+    end = patience.until(deadline)
     while True:
         info = status(source)
         if info.get("status") in wanted:
@@ -88,7 +89,7 @@ def migrate(
     info = wait(source, deadline)
     if info["status"] != "completed":
         raise ToolError(f"migration failed: {info.get('error-desc', info['status'])}")
-    _wait_until_running(destination)
+    wait_until_running(destination)
     ram = info["ram"]
     return Result(
         total_ms=info["total-time"],
@@ -101,8 +102,8 @@ def migrate(
     )
 
 
-def _wait_until_running(guest: Guest, deadline: float = 30.0) -> None:
-    end = time.monotonic() + deadline
+def wait_until_running(guest: Guest, deadline: float = 30.0) -> None:
+    end = patience.until(deadline)
     while not guest.monitor.command("query-status")["running"]:
         if time.monotonic() > end:
             raise ToolError(f"{guest.name} does not run after the migration")

@@ -22,7 +22,7 @@ class Monitor:
         self._client.events.names.add("none")
         self._await("connect", self._client.connect(str(path)), 10)
 
-    def command(self, name: str, deadline: float = 20.0, **arguments: object) -> Any:
+    def command(self, name: str, /, deadline: float = 20.0, **arguments: object) -> Any:
         # QMP spells its names with dashes, Python cannot.
         spelled = {key.replace("_", "-"): value for key, value in arguments.items()}
         return self._await(name, self._client.execute(name, spelled or None), deadline)

@@ -16,15 +16,21 @@ BUILD = ROOT / "build"
 LOGS = BUILD / "logs"
 RESULTS = BUILD / "results"
 
+# The guest kernels, and how the names of their variables end.
+KERNELS = {"plain": "", "check": "_CHECK", "kasan": "_KASAN"}
+
 _HINT = {
     "GUEST_KERNEL": "run 'make setup', or set GUEST_KERNEL to a bzImage",
     "GUEST_KERNEL_CHECK": "run 'make setup-check', or set GUEST_KERNEL_CHECK to a bzImage",
+    "GUEST_KERNEL_KASAN": "run 'make setup-kasan', or set GUEST_KERNEL_KASAN to a bzImage",
     "KDIR": "run 'make setup', or set KDIR to the built tree of the guest kernel",
     "KDIR_CHECK": "run 'make setup-check', or set KDIR_CHECK to the built check kernel",
+    "KDIR_KASAN": "run 'make setup-kasan', or set KDIR_KASAN to the built kasan kernel",
     "QEMU": "run 'make setup', or set QEMU to a qemu-system-x86_64, 9.0 or newer",
     "MODULE": "run 'make module', or set MODULE to a virtio_balloon_rs.ko",
-    "MODULE_KUNIT": "run 'make module-kunit', or set MODULE_KUNIT to that module",
-    "MODULE_CHECK_KUNIT": "run 'make module-check', or set MODULE_CHECK_KUNIT to that module",
+    "MODULE_CHECK": "run 'make module-check', or set MODULE_CHECK to that module",
+    "MODULE_CHECK_KUNIT": "run 'make module-check-kunit', or set MODULE_CHECK_KUNIT to that module",
+    "MODULE_KASAN_KUNIT": "run 'make module-kasan-kunit', or set MODULE_KASAN_KUNIT to that module",
 }
 
 
@@ -54,6 +60,16 @@ def lookup(name: str) -> Path:
     if not path.exists():
         raise ToolError(f"{name}={value} does not exist: {_HINT[name]}")
     return path
+
+
+def kernel(flavour: str) -> Path:
+    """The bzImage of that guest kernel."""
+    return lookup(f"GUEST_KERNEL{KERNELS[flavour]}")
+
+
+def tree(flavour: str) -> Path:
+    """The tree in which that guest kernel was built."""
+    return lookup(f"KDIR{KERNELS[flavour]}")
 
 
 def c_driver(kdir: Path) -> Path:

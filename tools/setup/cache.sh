@@ -14,8 +14,9 @@ short_hash() {
 kernel_configs() {
 	case $1 in
 	plain) echo "$VBRS_TOP/tools/kernel/plain.config" ;;
-	check) echo "$VBRS_TOP/tools/kernel/plain.config" "$VBRS_TOP/tools/kernel/check.config" ;;
-	*) die "no kernel flavour '$1': plain and check are the ones there are." ;;
+	check) echo "$VBRS_TOP"/tools/kernel/{plain,check}.config ;;
+	kasan) echo "$VBRS_TOP"/tools/kernel/{plain,check,kasan}.config ;;
+	*) die "no kernel flavour '$1': plain, check and kasan are the ones there are." ;;
 	esac
 }
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh [--config-only] plain|check: builds a guest kernel into the cache.
+# kernel.sh [--config-only] plain|check|kasan: builds a guest kernel into the cache.
 #
 # The tree is what the module is built against; it also has the guest's bzImage and the modules,
 # the C balloon driver among them.

@@ -36,7 +36,7 @@ check_tree() {
 		die "KDIR=$KDIR is not a built kernel tree (no Makefile or no include/config/auto.conf). Build the kernel there first (make LLVM=1), or give its O= directory."
 	case $KDIR in
 	"$CACHE"/kernel/*)
-		[ -e "$KDIR/$STAMP" ] || die "KDIR=$KDIR is a half-built cache entry. Run 'make setup' (or 'make setup-check'), which builds it anew."
+		[ -e "$KDIR/$STAMP" ] || die "KDIR=$KDIR is a half-built cache entry. Run 'make setup' ('make setup-check' or 'make setup-kasan' for those kernels), which builds it anew."
 		;;
 	esac
 }

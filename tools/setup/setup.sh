@@ -2,7 +2,7 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # setup.sh FLAVOUR...: everything that building, trying out and testing the driver needs, with these
-# guest kernels (plain, check). Run again, it does only what is not done yet.
+# guest kernels (plain, check, kasan). Run again, it does only what is not done yet.
 
 . "$(dirname "$0")/common.sh"
 

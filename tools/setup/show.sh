@@ -35,8 +35,15 @@ main() {
 		;;
 	KDIR) value=$(kernel plain 'make setup' ', or give KDIR=<built kernel tree>') ;;
 	KDIR_CHECK) value=$(kernel check 'make setup-check') ;;
+	KDIR_KASAN) value=$(kernel kasan 'make setup-kasan') ;;
+	KDIR_ANY)
+		# Whichever is there; if none is, the message is that for the plain kernel.
+		value=$(kernel plain '' 2>/dev/null) || value=$(kernel check '' 2>/dev/null) ||
+			value=$(kernel plain 'make setup' ', or give KDIR=<built kernel tree>')
+		;;
 	GUEST_KERNEL) value=$(kernel plain 'make setup')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_CHECK) value=$(kernel check 'make setup-check')/arch/x86/boot/bzImage ;;
+	GUEST_KERNEL_KASAN) value=$(kernel kasan 'make setup-kasan')/arch/x86/boot/bzImage ;;
 	*) die "no value named '${1:-}' in the set-up." ;;
 	esac
 	echo "$value"

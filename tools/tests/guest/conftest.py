@@ -10,9 +10,7 @@ import re
 import shutil
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -31,11 +29,13 @@ class Guests:
         self._started: list[Guest] = []
         self._allowed: list[str] = []
 
-    def start(self, machine: Machine, name: str = "guest", incoming: bool = False) -> Guest:
-        """A booted guest, or one that waits for a migration."""
-        guest = Guest(machine, self.logs, name, incoming)
+    def start(
+        self, machine: Machine, name: str = "guest", incoming: bool = False, paused: bool = False
+    ) -> Guest:
+        """A booted guest, or one that waits for a migration or for `cont()` and `boot()`."""
+        guest = Guest(machine, self.logs, name, incoming, paused)
         self._started.append(guest)
-        if not incoming:
+        if not incoming and not paused:
             guest.boot()
         return guest
 
@@ -72,22 +72,29 @@ def guests(logs: Path) -> Iterator[Guests]:
 
 
 @pytest.fixture
-def plain() -> Machine:
-    """A guest with the plain kernel, the C driver and ours."""
-    return Machine(kernel=paths.lookup("GUEST_KERNEL"), modules=drivers.plain_modules())
+def flavour(request: pytest.FixtureRequest) -> str:
+    """The guests' kernel: `check`, or what --flavour says."""
+    return str(request.config.getoption("--flavour"))
 
 
 @pytest.fixture
-def check() -> Machine:
-    """A guest with the check kernel (lockdep and more); our module there has KUnit tests."""
-    return replace(
-        Machine(kernel=paths.lookup("GUEST_KERNEL_CHECK")),
-        modules={drivers.RUST_MODULE: paths.lookup("MODULE_CHECK_KUNIT")},
+def machine(flavour: str) -> Machine:
+    """A guest with the check kernel (or what --flavour says), the C driver and ours."""
+    return Machine(
+        kernel=paths.kernel(flavour),
+        modules=drivers.modules(flavour),
+        kasan=flavour == "kasan",
         deadline=480.0,
     )
 
 
+@pytest.fixture
+def driver(request: pytest.FixtureRequest) -> drivers.Driver:
+    """Our driver, or what --driver says: with `c` a scenario can be run as a control."""
+    return drivers.ALL[request.config.getoption("--driver")]
+
+
 @pytest.fixture(params=[drivers.HOLD, drivers.WALK], ids=lambda driver: driver.name)
-def ours(request: pytest.FixtureRequest) -> Any:
+def ours(request: pytest.FixtureRequest) -> drivers.Driver:
     """Our driver in each strategy."""
     return request.param

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Ours and the C driver take turns on one device, through sysfs. Plain kernel."""
+"""Ours and the C driver take turns on one device, through sysfs."""
 
 from tools.guest import drivers, hinting
 
@@ -12,8 +12,8 @@ def _bound(guest):
     return link.rpartition("/")[2] or None
 
 
-def test_unbind_and_bind(guests, plain):
-    guest = guests.start(plain)
+def test_unbind_and_bind(guests, machine):
+    guest = guests.start(machine)
     drivers.C.load(guest)
     drivers.HOLD.load(guest)
     assert _bound(guest) == C

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""What a round costs on an idle guest, next to the C driver. Plain kernel."""
+"""What a round costs on an idle guest, next to the C driver."""
 
 from dataclasses import replace
 
@@ -16,8 +16,8 @@ def _round(guests, machine, driver):
     return traffic, kicks
 
 
-def test_walk_needs_a_hundredth(guests, plain):
-    machine = replace(plain, memory_mib=4096)
+def test_walk_needs_a_hundredth(guests, machine):
+    machine = replace(machine, memory_mib=4096)
     theirs, _ = _round(guests, machine, drivers.C)
     walk, walk_kicks = _round(guests, machine, drivers.WALK)
     hold, hold_kicks = _round(guests, machine, drivers.HOLD)

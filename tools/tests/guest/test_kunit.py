@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module's KUnit suites, in a guest, on both kernels."""
+"""The module's KUnit suites, in a guest."""
 
 from dataclasses import replace
 
@@ -14,12 +14,11 @@ def _suites(guest):
     return set(guest.agent.run(f"ls {KUNIT}").split())
 
 
-@pytest.mark.parametrize("kernel", ["plain", "check"])
-def test_kunit(guests, request, kernel):
-    modules = {"plain": "MODULE_KUNIT", "check": "MODULE_CHECK_KUNIT"}
+@pytest.mark.kasan
+def test_kunit(guests, machine, flavour):
     machine = replace(
-        request.getfixturevalue(kernel),
-        modules={drivers.RUST_MODULE: paths.lookup(modules[kernel])},
+        machine,
+        modules={drivers.RUST_MODULE: paths.lookup(f"MODULE_{flavour.upper()}_KUNIT")},
         append=("kunit.enable=1", "kunit.autorun=1"),
         balloon=None,
     )

@@ -4,9 +4,7 @@
 import time
 from dataclasses import replace
 
-import pytest
-
-from tools.guest import drivers, hinting, migration
+from tools.guest import hinting, migration
 
 CYCLES = 50
 KMEMLEAK = "/sys/kernel/debug/kmemleak"
@@ -25,9 +23,8 @@ def _cycles(guest, driver):
         migration.cancel(guest)
 
 
-def test_memory_comes_back(guests, plain, ours):
-    """Plain kernel."""
-    guest = guests.start(plain)
+def test_memory_comes_back(guests, machine, ours):
+    guest = guests.start(machine)
     # Rounds that are still going on when the module is removed.
     ours = replace(ours, parameters=f"{ours.parameters} free_page_hint_order=0")
     hinting.scatter_free_memory(guest, mib=512)
@@ -38,14 +35,12 @@ def test_memory_comes_back(guests, plain, ours):
     hinting.wait_for_free(guest, free)
 
 
-@pytest.mark.parametrize("driver", [drivers.HOLD, drivers.WALK], ids=lambda driver: driver.name)
-def test_nothing_leaks(guests, check, driver):
-    """Check kernel, with kmemleak."""
-    guest = guests.start(replace(check, append=("kmemleak=on",)))
+def test_nothing_leaks(guests, machine, ours):
+    guest = guests.start(replace(machine, append=("kmemleak=on",)))
     agent = guest.agent
     # What the boot leaves behind is not ours.
     agent.run(f"echo scan > {KMEMLEAK}; echo clear > {KMEMLEAK}", deadline=200)
-    _cycles(guest, driver)
+    _cycles(guest, ours)
     # kmemleak reports what it finds twice, and nothing younger than some seconds.
     for _ in range(2):
         time.sleep(6)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Live migration under memory churn, with every page compared. Plain kernel.
+"""Live migration under memory churn, with every page compared.
 
 The runs without hinting and with the C driver are the controls: if they fail too, the driver
 is not to blame.
@@ -16,8 +16,8 @@ HOPS = 2
 
 
 @pytest.mark.parametrize("driver", drivers.ALL.values(), ids=drivers.ALL)
-def test_contents_survive(guests, plain, driver):
-    machine = replace(plain, balloon=Balloon(free_page_hint=driver.hint))
+def test_contents_survive(guests, machine, driver):
+    machine = replace(machine, balloon=Balloon(free_page_hint=driver.hint))
     guest = guests.start(machine, "guest0")
     driver.load(guest)
     guest.agent.call("fill", name="kept", mib=96, seed=11)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Unknown parameter values. Plain kernel."""
+"""Unknown parameter values."""
 
 import pytest
 
@@ -7,8 +7,8 @@ from tools.guest import drivers, hinting
 from tools.guest.initramfs import MODULES
 
 
-def test_unknown_values(guests, plain):
-    guest = guests.start(plain)
+def test_unknown_values(guests, machine):
+    guest = guests.start(machine)
     for name, value in (
         ("free_page_hint", 7),
         ("free_page_walk_batch", 0),
@@ -26,8 +26,8 @@ def test_unknown_values(guests, plain):
 
 
 @pytest.mark.parametrize("parameters", ["free_page_hint=0"])
-def test_off(guests, plain, parameters):
-    guest = guests.start(plain)
+def test_off(guests, machine, parameters):
+    guest = guests.start(machine)
     guest.insmod(drivers.RUST_MODULE, parameters)
     hinting.start(guest)
     guest.agent.run("sleep 1")

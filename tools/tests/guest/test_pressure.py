@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The guest needs the memory that `hold` holds. Plain kernel."""
+"""The guest needs the memory that `hold` holds."""
 
 from tools.guest import drivers, hinting
 
@@ -7,8 +7,8 @@ from tools.guest import drivers, hinting
 SPARE_MIB = 96
 
 
-def test_memory_pressure(guests, plain):
-    guest = guests.start(plain)
+def test_memory_pressure(guests, machine):
+    guest = guests.start(machine)
     drivers.HOLD.load(guest)
     free = hinting.free_kib(guest)
     mib = guest.agent.meminfo()["MemAvailable"] // 1024 - SPARE_MIB

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: GPL-2.0
-"""One round of hinting in each strategy. Plain kernel."""
+"""One round of hinting in each strategy."""
 
 from dataclasses import replace
 
 from tools.guest import drivers, hinting
 
 
-def test_round(guests, plain, ours):
-    guest = guests.start(plain)
+def test_round(guests, machine, ours):
+    guest = guests.start(machine)
     ours.load(guest)
     agent = guest.agent
     agent.call("min-free-start", period_ms=2)
@@ -37,9 +37,9 @@ def test_round(guests, plain, ours):
     assert lowest > 8 * 1024
 
 
-def test_more_rounds(guests, plain, ours):
+def test_more_rounds(guests, machine, ours):
     """Each request gets its own round, with pages in it."""
-    guest = guests.start(plain)
+    guest = guests.start(machine)
     ours.load(guest)
     first = hinting.one_round(guest)
     for _ in range(5):
@@ -48,8 +48,8 @@ def test_more_rounds(guests, plain, ours):
         assert again.segments > 0
 
 
-def test_two_numa_nodes(guests, plain, ours):
-    guest = guests.start(replace(plain, memory_mib=2048, numa_nodes=2))
+def test_two_numa_nodes(guests, machine, ours):
+    guest = guests.start(replace(machine, memory_mib=2048, numa_nodes=2))
     assert guest.agent.run("cat /sys/devices/system/node/online").strip() == "0-1"
     ours.load(guest)
     free = hinting.free_kib(guest)

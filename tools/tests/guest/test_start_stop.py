@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Many migrations that start and are cancelled at every stage of a round. Plain kernel."""
+"""Many migrations that start and are cancelled at every stage of a round."""
 
 import time
 from dataclasses import replace
@@ -9,8 +9,8 @@ from tools.guest import drivers, hinting, migration
 CYCLES = 200
 
 
-def test_start_stop(guests, plain, ours):
-    guest = guests.start(replace(plain, memory_mib=2048))
+def test_start_stop(guests, machine, ours):
+    guest = guests.start(replace(machine, memory_mib=2048))
     # Single pages, and many of them, so that most rounds are cut short.
     guest.insmod(drivers.RUST_MODULE, f"{ours.parameters} free_page_hint_order=0")
     hinting.scatter_free_memory(guest, mib=1536)

@@ -15,7 +15,7 @@ DEADLINE = 180
 
 
 def test_vng(logs):
-    module = paths.lookup("MODULE")
+    module = paths.lookup("MODULE_CHECK")
     tools = Path(sys.executable).parent
     script = " && ".join(
         [
@@ -28,7 +28,7 @@ def test_vng(logs):
     )
     command = [
         str(tools / "vng"),
-        "--run", str(paths.lookup("GUEST_KERNEL")),
+        "--run", str(paths.kernel("check")),
         "--qemu", str(paths.lookup("QEMU")),
         "--disable-kvm",
         # The kernel's messages as well; they are checked.

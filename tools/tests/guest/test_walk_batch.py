@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""No hold of a zone's lock covers more entries than it may. Plain kernel."""
+"""No hold of a zone's lock covers more entries than it may."""
 
 from dataclasses import replace
 
@@ -9,8 +9,8 @@ from tools.guest import drivers, hinting
 
 
 @pytest.mark.parametrize("batch", [1, 16, 512])
-def test_walk_batch(guests, plain, batch):
-    guest = guests.start(replace(plain, memory_mib=2048))
+def test_walk_batch(guests, machine, batch):
+    guest = guests.start(replace(machine, memory_mib=2048))
     guest.insmod(drivers.RUST_MODULE, f"free_page_hint=2 free_page_walk_batch={batch}")
     free = guest.agent.mem_free_kib()
     hinting.one_round(guest)

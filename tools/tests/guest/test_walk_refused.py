@@ -8,11 +8,8 @@ import pytest
 from tools.guest import drivers, hinting
 
 
-@pytest.mark.parametrize(
-    ("kernel", "option"), [("plain", "init_on_free=1"), ("check", "page_poison=1")]
-)
-def test_walk_refused(guests, request, kernel, option):
-    machine = request.getfixturevalue(kernel)
+@pytest.mark.parametrize("option", ["init_on_free=1", "page_poison=1"])
+def test_walk_refused(guests, machine, option):
     guest = guests.start(replace(machine, append=(option,)))
     drivers.WALK.load(guest)
     guest.wait_for_log("free_page_hint=2 (walk) refused")

@@ -9,7 +9,7 @@ CHECK = Path("tools/checks/panic_free.py")
 
 
 def test_module(run, value):
-    result = run(value("PYTHON"), CHECK, value("MODULE"))
+    result = run(value("PYTHON"), CHECK, value("MODULE_CHECK"))
     assert result.returncode == 0, result.stderr
 
 

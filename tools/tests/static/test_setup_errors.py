@@ -194,17 +194,28 @@ def cache(value, tmp_path: Path) -> Path:
 
 @pytest.fixture
 def entry(cache: Path, value) -> Path:
-    """The place of the plain kernel in that cache, half-built."""
-    entry = cache / "kernel" / Path(value("GUEST_KERNEL")).parents[3].name
+    """The place of the check kernel in that cache, half-built."""
+    entry = cache / "kernel" / Path(value("GUEST_KERNEL_CHECK")).parents[3].name
     (entry / "arch/x86/boot").mkdir(parents=True)
     (entry / "arch/x86/boot/bzImage").touch()
     return entry
 
 
-@pytest.mark.parametrize("name", ["KDIR", "GUEST_KERNEL"])
-def test_nothing_set_up(run, tmp_path, name):
+@pytest.mark.parametrize(
+    ("name", "target"),
+    [
+        ("KDIR", "setup"),
+        ("KDIR_ANY", "setup"),
+        ("GUEST_KERNEL", "setup"),
+        ("KDIR_CHECK", "setup-check"),
+        ("GUEST_KERNEL_CHECK", "setup-check"),
+        ("KDIR_KASAN", "setup-kasan"),
+        ("GUEST_KERNEL_KASAN", "setup-kasan"),
+    ],
+)
+def test_nothing_set_up(run, tmp_path, name, target):
     result = run("make", "-s", f"print-{name}", XDG_CACHE_HOME=tmp_path, KDIR=None)
-    assert "run 'make setup'" in the_error(result, 2)
+    assert f"run 'make {target}'" in the_error(result, 2)
     assert result.stdout == ""
 
 
@@ -216,8 +227,8 @@ def test_build_without_kernel(run, tmp_path):
 
 
 def test_half_built_entry_is_not_used(run, cache, entry):
-    result = run("make", "-s", "print-KDIR", XDG_CACHE_HOME=cache.parent, KDIR=None)
-    assert "run 'make setup'" in the_error(result, 2)
+    result = run("make", "-s", "print-KDIR_CHECK", XDG_CACHE_HOME=cache.parent)
+    assert "run 'make setup-check'" in the_error(result, 2)
     assert result.stdout == ""
 
     result = run("make", f"KDIR={entry}", XDG_CACHE_HOME=cache.parent)
@@ -225,13 +236,23 @@ def test_half_built_entry_is_not_used(run, cache, entry):
 
     # Only the stamp tells.
     (entry / ".complete").touch()
-    result = run("make", "-s", "print-KDIR", XDG_CACHE_HOME=cache.parent, KDIR=None)
+    result = run("make", "-s", "print-KDIR_CHECK", XDG_CACHE_HOME=cache.parent)
     assert result.stdout == f"{entry}\n"
+
+
+def test_checks_take_the_kernel_that_is_there(run, cache, entry, tmp_path):
+    """Clippy and panic-free by hand need no plain kernel, and take the tree that they are given."""
+    (entry / ".complete").touch()
+    result = run("make", "-s", "print-KDIR_ANY", XDG_CACHE_HOME=cache.parent, KDIR=None)
+    assert result.stdout == f"{entry}\n"
+    for target in ("clippy", "panic-free"):
+        result = run("make", target, f"KDIR={tmp_path}/nowhere", XDG_CACHE_HOME=cache.parent)
+        assert f"KDIR={tmp_path}/nowhere does not exist" in the_error(result, 2)
 
 
 def test_half_built_entry_is_not_resumed(run, cache, entry):
     """The lack of disk stops the run right after it removed the rests."""
-    result = run(SETUP / "kernel.sh", "plain", XDG_CACHE_HOME=cache.parent, VBRS_MIN_DISK_MIB="999999999")
+    result = run(SETUP / "kernel.sh", "check", XDG_CACHE_HOME=cache.parent, VBRS_MIN_DISK_MIB="999999999")
     assert "not enough disk space" in the_error(result)
     assert not entry.exists()
 
@@ -243,10 +264,10 @@ def test_other_configuration_is_another_entry(run, cache, entry, tree, tmp_path)
     shutil.copytree(tree / "tools/setup", other / "tools/setup")
     shutil.copytree(tree / "tools/kernel", other / "tools/kernel")
     show = other / "tools/setup/show.sh"
-    assert run(show, "KDIR", XDG_CACHE_HOME=cache.parent).stdout == f"{entry}\n"
+    assert run(show, "KDIR_CHECK", XDG_CACHE_HOME=cache.parent).stdout == f"{entry}\n"
     with (other / "tools/kernel/plain.config").open("a") as config:
         config.write("CONFIG_SOMETHING_MORE=y\n")
-    assert "no built plain kernel" in the_error(run(show, "KDIR", XDG_CACHE_HOME=cache.parent))
+    assert "no built check kernel" in the_error(run(show, "KDIR_CHECK", XDG_CACHE_HOME=cache.parent))
 
 
 def test_too_little_disk(run, cache):

@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Options and markers of all tests. Fixtures are in the folders below."""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+from tools.guest import drivers, paths, patience
+
+# Under TCG the kasan kernel is about this much slower than the check kernel.
+SLOWER = {"check": 1, "kasan": 6}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--flavour",
+        choices=list(SLOWER),
+        default="check",
+        help="the kernel that guests run (default: check)",
+    )
+    parser.addoption(
+        "--driver",
+        choices=list(drivers.ALL),
+        default=drivers.HOLD.name,
+        help="what the fixture `driver` is; with c, the kernel's C driver, a test is a control",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "kasan: part of `make check-kasan`, too")
+    flavour = config.getoption("--flavour")
+    assert flavour in paths.KERNELS
+    patience.set_factor(SLOWER[flavour])
