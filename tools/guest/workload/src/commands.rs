@@ -11,6 +11,7 @@ use std::{
 
 use crate::{
     churn::{self, Churn},
+    hog::{self, Hog},
     json::Object,
     memory::{Region, Verdict},
     minfree::{self, MinFree},
@@ -22,6 +23,7 @@ use crate::{
 pub(crate) struct Agent {
     regions: BTreeMap<String, Region>,
     churn: Option<Churn>,
+    hog: Option<Hog>,
     rewrite: Option<Rewrite>,
     min_free: Option<MinFree>,
 }
@@ -48,6 +50,8 @@ impl Agent {
             "verify" => self.verify(request),
             "churn-start" => self.churn_start(request),
             "churn-stop" => self.churn_stop(),
+            "hog-start" => self.hog_start(request),
+            "hog-stop" => self.hog_stop(),
             "rewrite-start" => self.rewrite_start(request),
             "rewrite-stop" => self.rewrite_stop(),
             "min-free-start" => self.min_free_start(request),
@@ -111,6 +115,27 @@ impl Agent {
                 &outcome.verdict,
             )),
         }
+    }
+
+    /// `signal` is 0 if the hog got all its memory, else what it was ended with.
+    fn hog_start(&mut self, request: &Request) -> Answer {
+        if self.hog.is_some() {
+            return Err("a hog runs already".into());
+        }
+        let bytes = request.number("mib")? as usize * MIB;
+        let signal = match Hog::start(bytes, request.number("seed")?)? {
+            hog::Start::Filled(hog) => {
+                self.hog = Some(hog);
+                0
+            }
+            hog::Start::Killed(signal) => signal as u64,
+        };
+        Ok(Object::new().number("signal", signal))
+    }
+
+    fn hog_stop(&mut self) -> Answer {
+        let hog = self.hog.take().ok_or("no hog runs")?;
+        Ok(verdict(Object::new(), &hog.finish()?))
     }
 
     fn rewrite_start(&mut self, request: &Request) -> Answer {

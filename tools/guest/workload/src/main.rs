@@ -7,6 +7,7 @@
 
 mod churn;
 mod commands;
+mod hog;
 mod json;
 mod memory;
 mod minfree;
@@ -28,7 +29,11 @@ fn main() {
 }
 
 fn serve() -> Result<(), String> {
-    let path = std::env::args().nth(1).ok_or("usage: agent DEVICE")?;
+    let mut arguments = std::env::args().skip(1);
+    let path = arguments.next().ok_or("usage: agent DEVICE")?;
+    if path == hog::ARGUMENT {
+        return hog::run(arguments);
+    }
     let open = || {
         OpenOptions::new()
             .read(true)

@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Compaction moves pages of the balloon. Check kernel."""
+
+from dataclasses import replace
+
+from tools.guest import balloon, contents, hinting
+
+REMAINING_MIB = 288
+ROUNDS = 3
+
+
+def _vmstat(guest, name):
+    return int(guest.agent.run(f"awk '$1 == \"{name}\" {{ print $2 }}' /proc/vmstat"))
+
+
+def _scatter(guest):
+    """Inflates into a memory of which every second page is in use, and frees those."""
+    hinting.scatter_free_memory(guest, mib=320)
+    balloon.inflate_to(guest, REMAINING_MIB)
+    guest.agent.call("drop", name="scattered")
+
+
+def test_compaction(guests, machine, driver):
+    guest = guests.start(replace(machine, memory_mib=512))
+    driver.load(guest)
+    contents.keep(guest)
+    total = guest.agent.meminfo()["MemTotal"]
+    free = hinting.free_kib(guest)
+    for _ in range(ROUNDS):
+        before = _vmstat(guest, "balloon_migrate")
+        _scatter(guest)
+        contents.churn(guest)
+        guest.agent.run("for i in 1 2 3; do echo 1 > /proc/sys/vm/compact_memory; done", 120)
+        contents.check_churn(guest)
+        moved = _vmstat(guest, "balloon_migrate") - before
+        print(f"{moved} pages moved")
+        assert moved > 0
+        # However many moved, as many are in the balloon as before.
+        assert balloon.actual_mib(guest) == REMAINING_MIB
+        assert guest.agent.meminfo()["MemTotal"] == total - balloon.inflated_pages(guest) * 4
+        balloon.deflate_all(guest)
+    if driver.is_rust:
+        assert balloon.counter(guest, "migrated") == _vmstat(guest, "balloon_migrate")
+    assert guest.agent.meminfo()["MemTotal"] == total
+    assert _vmstat(guest, "balloon_inflate") == _vmstat(guest, "balloon_deflate")
+    hinting.wait_for_free(guest, free)
+    contents.check_kept(guest)
+
+
+def test_compaction_while_moving(guests, machine, driver):
+    """Pages move while the balloon grows and shrinks."""
+    guest = guests.start(replace(machine, memory_mib=512))
+    driver.load(guest)
+    contents.keep(guest)
+    free = hinting.free_kib(guest)
+    before = _vmstat(guest, "balloon_migrate")
+    for _ in range(ROUNDS):
+        _scatter(guest)
+        for mib in (REMAINING_MIB - 96, REMAINING_MIB + 64, guest.machine.memory_mib):
+            balloon.set_remaining(guest, mib)
+            guest.agent.run("echo 1 > /proc/sys/vm/compact_memory", 120)
+            balloon.wait_for_actual(guest, mib)
+    moved = _vmstat(guest, "balloon_migrate") - before
+    print(f"{moved} pages moved")
+    assert moved > 0
+    hinting.wait_for_free(guest, free)
+    contents.check_kept(guest)
