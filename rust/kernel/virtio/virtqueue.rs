@@ -6,7 +6,6 @@ use crate::{
     bindings, device,
     error::to_result,
     kvec::filled,
-    new_spinlock_irq,
     prelude::*,
     sync::{
         aref::ARef,
@@ -20,6 +19,7 @@ use crate::{
         lock::Guard,
         Arc,
         Event,
+        LockClassKey,
         SpinLockIrq, //
     },
 };
@@ -120,6 +120,11 @@ impl Virtqueues<'_, '_> {
             return Err(EBUSY);
         }
         let dev: &Device = self.dev;
+        let (name, key) = ring_lock_class();
+        let ring = Ring {
+            vq: None,
+            slots: Slots::none(),
+        };
         let queue = Arc::pin_init(
             try_pin_init!(Virtqueue {
                 index,
@@ -127,10 +132,7 @@ impl Virtqueues<'_, '_> {
                 ready: AtomicFlag::new(false),
                 owed: AtomicFlag::new(false),
                 used <- Event::new(),
-                ring <- new_spinlock_irq!(Ring {
-                    vq: None,
-                    slots: Slots::none(),
-                }),
+                ring <- SpinLockIrq::new(ring, name, key),
             }),
             GFP_KERNEL,
         )?;
@@ -138,6 +140,15 @@ impl Virtqueues<'_, '_> {
         Lifecycle::add(self.dev, queue.clone())?;
         Ok(queue)
     }
+}
+
+/// Returns the lock class of all rings.
+///
+/// Lockdep knows a class by its key and by the address of its name. In generic code there is one
+/// key, but each crate that the code is instantiated in may have a name of its own.
+#[inline(never)]
+fn ring_lock_class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"virtqueue", crate::static_lock_class!())
 }
 
 impl<'core> Device<device::Core<'core>> {

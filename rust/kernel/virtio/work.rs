@@ -3,11 +3,12 @@
 //! Work on behalf of a device.
 
 use crate::{
-    device, new_stoppable_work,
+    device,
     prelude::*,
     sync::{
         aref::ARef,
-        Arc, //
+        Arc,
+        LockClassKey, //
     },
     workqueue::{
         OwnedQueue,
@@ -87,6 +88,21 @@ impl<T: DeviceWorkItem> Resource for DeviceWork<T> {
     }
 }
 
+/// Returns the lock classes of the work of all devices; not in generic code for the reason that
+/// those of virtqueues are not.
+#[inline(never)]
+fn work_lock_classes() -> (
+    &'static CStr,
+    Pin<&'static LockClassKey>,
+    Pin<&'static LockClassKey>,
+) {
+    (
+        c"virtio device work",
+        crate::static_lock_class!(),
+        crate::static_lock_class!(),
+    )
+}
+
 impl Device<device::Core<'_>> {
     /// Creates work for this device, to be run on `queue`.
     pub fn new_work<T: DeviceWorkItem>(
@@ -95,13 +111,14 @@ impl Device<device::Core<'_>> {
         item: impl PinInit<T, Error>,
     ) -> Result<Arc<DeviceWork<T>>> {
         let dev: &Device = self;
+        let (name, work_key, timer_key) = work_lock_classes();
         let item = try_pin_init!(Item {
             dev: dev.into(),
             item <- item,
         });
         let work = Arc::pin_init(
             try_pin_init!(DeviceWork {
-                work <- new_stoppable_work!(queue, item),
+                work <- StoppableWork::new(queue, item, name, work_key, timer_key),
             }),
             GFP_KERNEL,
         )?;
