@@ -14,7 +14,8 @@ _BAD = re.compile(
     r"inconsistent lock state|suspicious RCU usage|KASAN|KCSAN|UBSAN|kmemleak: \d+ new|"
     r"unreferenced object|Oops|[Pp]anic|rcu: INFO|rcu: .*detected stalls|soft lockup|hung task|"
     r"blocked for more than|Bad page|page allocation failure|Out of memory|oom-kill|"
-    r"list_(add|del) corruption|general protection fault|segfault|sleeping function called|"
+    r"list_(add|del) corruption|memory corruption|general protection fault|segfault|"
+    r"sleeping function called|"
     r"ODEBUG|# .*: not ok|^not ok",
     re.MULTILINE,
 )

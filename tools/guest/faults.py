@@ -89,7 +89,8 @@ def armed(guest: Guest, kind: str, nth: int, order: int = 0) -> Iterator[Fault]:
     space = 0 if kind == SLAB else ((nth - 1) << order) + 1
     directory = f"{_DEBUG}/{kind}"
     guest.agent.run(
-        f"cd {directory} && echo 0 > verbose && echo {interval} > interval && echo {space} > space &&"
+        f"cd {directory} && echo 0 > verbose && echo {interval} > interval &&"
+        f" echo {space} > space &&"
         " echo 1 > times && echo 100 > probability"
     )
     fault = Fault()

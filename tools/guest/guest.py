@@ -187,7 +187,7 @@ class Guest:
         self._wait(lambda: not self.has_balloon(), "let go of the balloon")
 
     def eject_balloon(self) -> None:
-        """The guest has the balloon ejected. Works during a migration, when QEMU refuses the host."""
+        """The guest has the balloon ejected: also during a migration, when QEMU refuses."""
         self.agent.run("for slot in /sys/bus/pci/slots/*; do echo 0 > $slot/power; done")
         self._wait(lambda: not self.has_balloon(), "eject the balloon")
 

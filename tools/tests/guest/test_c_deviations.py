@@ -95,6 +95,7 @@ def test_poison_is_lost_after_suspend(guests, machine, driver):
     the guest finds its poison gone."""
     corruption = "pagealloc: memory corruption"
     if not driver.is_rust:
+        guests.allow(corruption)
         # The kernel's report has one.
         guests.allow("Call Trace:")
     guest = _start(guests, machine, append=("page_poison=1",), trace=reporting.TRACE)
