@@ -105,6 +105,10 @@ const SLICE_MS: Msecs = 20;
 /// time is a trap into the host; the specification allows to put several changes together.
 const PAGES_PER_REPORT: u32 = 1024;
 
+/// Pages after which the kernel's counters are looked at again, a power of two: there are some for
+/// each zone of each node.
+const PAGES_PER_LOOK: usize = 16;
+
 /// The balloon of a device.
 pub(crate) type Balloon = PageBalloon<Sizing>;
 
@@ -630,8 +634,8 @@ fn now() -> i64 {
 
 /// Puts at most `pages` pages into a buffer.
 fn allocate(buffer: &mut PfnBuffer, pages: usize) {
-    for _ in 0..pages {
-        if reserves_are_low() {
+    for nth in 0..pages {
+        if nth & (PAGES_PER_LOOK - 1) == 0 && reserves_are_low() {
             return;
         }
         let Some(page) = BalloonPage::alloc() else {
