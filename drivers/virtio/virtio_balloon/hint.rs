@@ -419,9 +419,8 @@ impl DeviceWorkItem for Hinting {
         if state.failed {
             return Then::Done;
         }
-        let queue = match self.queue.bind(dev) {
-            Ok(queue) => queue,
-            Err(_) => return Then::Done,
+        let Ok(queue) = self.queue.bind(dev) else {
+            return Then::Done;
         };
         let Err(error) = self.advance(dev, &queue, &mut state, stop) else {
             return Then::Done;

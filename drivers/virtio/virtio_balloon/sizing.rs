@@ -294,9 +294,7 @@ impl Sizing {
     /// Pages are in the balloon.
     fn arrived(this: &Balloon, state: &mut State, mut buffer: PfnBuffer) {
         let pages = buffer.pages().len();
-        while let Some(page) = buffer.pages_mut().pop() {
-            this.enqueue(page);
-        }
+        put_in(this, &mut buffer);
         state.sizes.entering = state.sizes.entering.saturating_sub(pages);
         this.counters.inflated.add(pages);
         state.put_buffer(buffer);
@@ -373,9 +371,7 @@ impl Sizing {
             }
             Err((mut buffer, error)) => {
                 // The host still takes them to be in the balloon.
-                while let Some(page) = buffer.pages_mut().pop() {
-                    this.enqueue(page);
-                }
+                put_in(this, &mut buffer);
                 state.put_buffer(buffer);
                 if taken == 0 {
                     return Ok(0);
@@ -630,6 +626,13 @@ const NSEC_PER_MSEC: i64 = 1_000_000;
 
 fn now() -> i64 {
     Monotonic::ktime_get()
+}
+
+/// Puts the pages of a buffer into the balloon.
+fn put_in(this: &Balloon, buffer: &mut PfnBuffer) {
+    while let Some(page) = buffer.pages_mut().pop() {
+        this.enqueue(page);
+    }
 }
 
 /// Puts at most `pages` pages into a buffer.
