@@ -3,7 +3,7 @@
 
 from dataclasses import replace
 
-from tools.guest import balloon, contents, hinting
+from tools.guest import balloon, contents, hinting, vmstat
 from tools.guest.machine import Balloon
 
 REMAINING_MIB = 176
@@ -24,10 +24,6 @@ def _inflated_guest(guests, machine, driver, deflate_on_oom):
     return guest, free
 
 
-def _oom_kills(guest):
-    return int(guest.agent.run("awk '$1 == \"oom_kill\" { print $2 }' /proc/vmstat"))
-
-
 def test_deflates(guests, machine, driver):
     guest, free = _inflated_guest(guests, machine, driver, deflate_on_oom=True)
     for _ in range(2):
@@ -40,7 +36,7 @@ def test_deflates(guests, machine, driver):
         assert verdict["pages"] == HOG_MIB * 256 and verdict["wrong"] == 0
         # The memory is free now, so the host may have it again.
         balloon.inflate_to(guest, REMAINING_MIB)
-    assert _oom_kills(guest) == 0
+    assert vmstat.event(guest, "oom_kill") == 0
     if driver.is_rust:
         assert balloon.counter(guest, "oom_deflated") > 0
     balloon.deflate_all(guest)
@@ -60,7 +56,7 @@ def test_does_not_deflate(guests, machine, driver):
     guest, free = _inflated_guest(guests, machine, driver, deflate_on_oom=False)
     assert guest.agent.call("hog-start", 180, mib=HOG_MIB, seed=52)["signal"] == 9
     assert balloon.actual_mib(guest) == REMAINING_MIB
-    assert _oom_kills(guest) == 1
+    assert vmstat.event(guest, "oom_kill") == 1
     balloon.deflate_all(guest)
     hinting.wait_for_free(guest, free)
     contents.check_kept(guest)
