@@ -14,6 +14,7 @@
 #include <linux/poison.h>
 #include <linux/virtio.h>
 #include <linux/virtio_balloon.h>
+#include <linux/virtio_balloon_bitmap.h>
 #include <linux/virtio_config.h>
 #include <uapi/linux/virtio_ids.h>
 #include <uapi/linux/virtio_ring.h>

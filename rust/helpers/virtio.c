@@ -2,8 +2,18 @@
 
 #include <linux/scatterlist.h>
 #include <linux/virtio.h>
+#include <linux/virtio_balloon_bitmap.h>
 #include <linux/virtio_byteorder.h>
 #include <linux/virtio_config.h>
+
+/* What is on the wire must not depend on the compiler. */
+static_assert(sizeof(struct virtio_balloon_bitmap_request) == 32);
+static_assert(offsetof(struct virtio_balloon_bitmap_request, start_pfn) == 8);
+static_assert(offsetof(struct virtio_balloon_bitmap_request, reserved) == 24);
+static_assert(sizeof(struct virtio_balloon_bitmap_report) == 32);
+static_assert(offsetof(struct virtio_balloon_bitmap_report, nr_bits) == 12);
+static_assert(offsetof(struct virtio_balloon_bitmap_report, start_pfn) == 16);
+static_assert(offsetof(struct virtio_balloon_bitmap_report, dropped_pages) == 24);
 
 /*
  * Not virtio_has_feature(): that one is BUG() for a bit that the driver forgot in its table,
