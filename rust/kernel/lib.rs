@@ -16,6 +16,9 @@ pub mod bindings;
 mod kvec;
 pub mod mm;
 pub mod pm;
+pub mod scatter_bitmap;
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+mod scatter_bitmap_test;
 pub mod sync;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod testing;
