@@ -12,8 +12,10 @@
 /* Ordinary functions of the module, so bindgen and the compiler see the same thing. */
 #define __rust_helper
 
+#include "drop_caches.c"
 #include "fault.c"
 #include "mm.c"
 #include "pm.c"
 #include "sync.c"
+#include "thread.c"
 #include "virtio.c"

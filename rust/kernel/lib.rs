@@ -22,6 +22,7 @@ mod scatter_bitmap_test;
 pub mod sync;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod testing;
+pub mod thread;
 pub mod virtio;
 pub mod workqueue;
 

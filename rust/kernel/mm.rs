@@ -15,6 +15,7 @@
 //! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
 mod balloon;
+mod drop_caches;
 mod free_list;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod free_list_test;
@@ -34,6 +35,10 @@ pub use self::balloon::{
     BalloonPage,
     BalloonPages,
     PageBalloon, //
+};
+pub use self::drop_caches::{
+    drop_caches,
+    Caches, //
 };
 pub use self::free_list::{
     Batch,
