@@ -106,6 +106,13 @@ __rust_helper void rust_helper_next_sg_init_pfn(struct scatterlist *sg, unsigned
 	sg_set_page(sg, pfn_to_page(pfn), len, 0);
 }
 
+/* The next of a table's entries: `len` bytes from `bytes` on, which are not on a stack. */
+__rust_helper void rust_helper_next_sg_set_bytes(struct scatterlist *sg, const void *bytes,
+						 unsigned int len)
+{
+	sg_set_buf(sg, bytes, len);
+}
+
 /* The same, with its bus address filled in: virtio takes it as it is and touches no page. */
 __rust_helper void rust_helper_next_sg_init_pfn_premapped(struct scatterlist *sg,
 							  unsigned long pfn, unsigned int len)

@@ -36,6 +36,7 @@ mod config;
 mod fault;
 mod feature;
 mod lifecycle;
+mod out_bitmap;
 mod report_queue;
 mod virtqueue;
 mod work;
@@ -43,6 +44,7 @@ mod work;
 pub use self::access::DeviceAccess;
 pub use self::buffer::{
     Buffer,
+    InBuffer,
     OutBuffer,
     Segment, //
 };
@@ -54,6 +56,11 @@ pub use self::config::ConfigField;
 pub use self::feature::{
     Feature,
     Negotiation, //
+};
+pub use self::out_bitmap::{
+    OutBitmap,
+    SealedOutBitmap,
+    BITS_PER_PIECE, //
 };
 pub use self::report_queue::ReportQueue;
 pub use self::virtqueue::{

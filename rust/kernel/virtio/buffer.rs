@@ -11,7 +11,10 @@ use crate::{
     },
     prelude::*, //
 };
-use core::marker::PhantomData;
+use core::{
+    marker::PhantomData,
+    ptr::NonNull, //
+};
 
 /// Memory that can be lent to a device.
 ///
@@ -36,8 +39,12 @@ pub struct Segment<'a> {
 pub(super) enum Memory {
     /// Bytes that the device reads.
     Readable(*const u8, usize),
+    /// Bytes that the device may write to.
+    WritableBytes(*mut u8, usize),
     /// Pages that the device may write to.
     Writable(PfnRange),
+    /// Entries of a scatter list, of memory that the device reads.
+    ReadableScattered(*mut bindings::scatterlist, c_uint),
     /// Entries of a scatter list, of pages that the device may write to.
     Scattered(*mut bindings::scatterlist, c_uint),
     /// Page frames that the device is told of, and that are none of our business otherwise.
@@ -95,5 +102,55 @@ impl<T: IntoBytes + zerocopy::Immutable> OutBuffer<T> {
     pub fn prefix(&self, len: usize) -> Segment<'_> {
         let bytes = self.0.as_bytes();
         Segment::new(Memory::Readable(bytes.as_ptr(), len.min(bytes.len())))
+    }
+}
+
+/// A value for the device to write.
+///
+/// While the device has it, it is inside of a [`Buffer`] that was given away, so that nobody looks
+/// at it.
+///
+/// # Invariants
+///
+/// The pointer comes from [`KBox::into_raw`], and is owned.
+pub struct InBuffer<T>(NonNull<T>);
+
+// SAFETY: It owns its value.
+unsafe impl<T: Send> Send for InBuffer<T> {}
+
+impl<T: FromBytes + IntoBytes + zerocopy::Immutable> InBuffer<T> {
+    /// Allocates a buffer of zeroes.
+    pub fn new(flags: crate::alloc::Flags) -> Result<Self> {
+        let value = KBox::into_raw(KBox::new(T::new_zeroed(), flags)?);
+        // INVARIANT: `KBox::into_raw` returned it, and it is not used elsewhere.
+        Ok(Self(NonNull::new(value).ok_or(ENOMEM)?))
+    }
+
+    /// Sets it to zeroes.
+    pub fn clear(&mut self) {
+        // SAFETY: By the type invariants the value is valid. The device does not have it, as
+        // nobody else can have a reference to what is inside of a buffer that was given away.
+        unsafe { self.0.write(T::new_zeroed()) };
+    }
+
+    /// Returns a copy of what the device has written.
+    pub fn read(&self) -> T {
+        // SAFETY: As above. Any bytes are a value of `T`.
+        unsafe { self.0.read() }
+    }
+
+    /// Returns the value as the device is to see it.
+    pub fn segment(&self) -> Segment<'_> {
+        Segment::new(Memory::WritableBytes(
+            self.0.as_ptr().cast(),
+            size_of::<T>(),
+        ))
+    }
+}
+
+impl<T> Drop for InBuffer<T> {
+    fn drop(&mut self) {
+        // SAFETY: By the type invariants.
+        drop(unsafe { KBox::from_raw(self.0.as_ptr()) });
     }
 }

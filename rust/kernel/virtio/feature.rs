@@ -26,6 +26,9 @@ impl Feature {
     /// The device reaches memory as the platform says: through an IOMMU, or not all of it.
     pub const ACCESS_PLATFORM: Self = Self::of::<{ bindings::VIRTIO_F_ACCESS_PLATFORM }>();
 
+    /// The device uses buffers in the order in which they were made available.
+    pub const IN_ORDER: Self = Self::of::<{ bindings::VIRTIO_F_IN_ORDER }>();
+
     /// The device follows version 1 of the specification or later.
     pub const VERSION_1: Self = Self::of::<{ bindings::VIRTIO_F_VERSION_1 }>();
 

@@ -504,6 +504,18 @@ impl<B: Buffer> QueueGuard<'_, B> {
                 // `Slots` the memory stays where it is until the token comes back.
                 unsafe { bindings::virtqueue_add_outbuf(vq, sg, 1, token, gfp) }
             }
+            Memory::WritableBytes(bytes, len) => {
+                let len = c_uint::try_from(len)?;
+                // SAFETY: `sg` is valid, and `bytes` points to memory from the slab allocator.
+                unsafe { bindings::sg_init_one(sg, bytes.cast(), len) };
+                // SAFETY: As above. The bytes belong to the buffer, so the device may write.
+                unsafe { bindings::virtqueue_add_inbuf(vq, sg, 1, token, gfp) }
+            }
+            Memory::ReadableScattered(entries, count) => {
+                // SAFETY: The virtqueue is valid and locked. By the contract of `Segment` the
+                // entries, and the memory that they name, belong to the buffer.
+                unsafe { bindings::virtqueue_add_outbuf(vq, entries, count, token, gfp) }
+            }
             Memory::Writable(range) => {
                 let len = c_uint::try_from(range.bytes())?;
                 // SAFETY: `sg` is valid, and so are the pages.
