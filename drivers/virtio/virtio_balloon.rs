@@ -19,6 +19,12 @@ use kernel::{
 
 #[path = "virtio_balloon/awake.rs"]
 mod awake;
+#[path = "virtio_balloon/bitmap.rs"]
+mod bitmap;
+#[path = "virtio_balloon/bitmap_request.rs"]
+mod bitmap_request;
+#[path = "virtio_balloon/cache_drop.rs"]
+mod cache_drop;
 #[path = "virtio_balloon/counters.rs"]
 mod counters;
 #[path = "virtio_balloon/device.rs"]
@@ -97,6 +103,26 @@ module! {
             default: 512,
             description: "Most free list entries looked at under one hold of a zone's lock, \
                           1 to 65536 (default 512)",
+        },
+        free_page_bitmap: bool {
+            default: false,
+            description: "Let the host ask for a bitmap of the free memory, instead of hinting, \
+                          if the device has this extension (default 0: no)",
+        },
+        drop_caches: u32 {
+            default: 0,
+            description: "Caches that the host may drop before it gets the bitmap: 0 none \
+                          (default), 1 page cache, 2 slab, 3 both",
+        },
+        drop_caches_interval_s: u32 {
+            default: 60,
+            description: "Seconds from one time that the host drops caches to the next, at least \
+                          (default 60)",
+        },
+        drop_caches_wait_ms: u32 {
+            default: 5000,
+            description: "How long the host's answer waits for caches to be dropped, in \
+                          milliseconds, 0 to 60000 (default 5000)",
         },
         inflate: bool {
             default: true,

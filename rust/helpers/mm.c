@@ -49,6 +49,12 @@ __rust_helper unsigned long rust_helper_next_zone_managed_pages(struct zone *zon
 	return zone_managed_pages(zone);
 }
 
+/* The page frame after the last one that the zone may have. */
+__rust_helper unsigned long rust_helper_next_zone_end_pfn(struct zone *zone)
+{
+	return zone_end_pfn(zone);
+}
+
 /* Under zone->lock: the order of the free block that starts at @page in @zone, or -1. */
 __rust_helper int rust_helper_next_free_block_order(struct zone *zone, struct page *page)
 {

@@ -161,6 +161,55 @@ counters! {
     reported_pages,
 }
 
+counters! {
+    /// The counters of the free page bitmap, since the driver was bound.
+    BitmapCounters {
+        batch_limit: usize,
+    }
+    /// Requests that were in order.
+    requests,
+    /// Requests that were overtaken by a newer one.
+    overtaken,
+    /// Requests that the host has cancelled.
+    cancelled,
+    /// Requests that were not in order.
+    refused,
+    /// Reports with a bitmap.
+    reports,
+    /// Bits in these.
+    bits,
+    /// Bits that were set: free blocks.
+    blocks,
+    /// Times that the device was notified.
+    notifications,
+    /// Times that caches were dropped.
+    drops,
+    /// How much more free memory there was afterwards, in balloon pages (4 KiB).
+    dropped_pages,
+    /// Holds of a zone's lock.
+    batches,
+    /// Free list entries that were looked at.
+    entries,
+    /// Times that the place in a free list was lost.
+    restarts,
+    /// Most entries under one hold.
+    max_batch_entries,
+    /// Longest hold, in nanoseconds.
+    longest_hold_ns,
+}
+
+impl BitmapCounters {
+    /// Counts a walk.
+    pub(crate) fn walked(&self, stats: &WalkStats) {
+        self.batches.add(stats.batches);
+        self.entries.add(stats.entries);
+        self.restarts.add(stats.restarts);
+        // CAST: A count fits into 64 bits.
+        self.max_batch_entries.raise(stats.most_entries as u64);
+        self.longest_hold_ns.raise(stats.longest_hold_ns);
+    }
+}
+
 impl HintCounters {
     /// Nothing is held any more: the device was reset, and what it had is free again.
     pub(crate) fn nothing_held(&self) {

@@ -34,8 +34,14 @@ use crate::{
         Awake,
         STATISTICS, //
     },
+    bitmap::{
+        Bitmap,
+        BitmapBuffer,
+        MIN_RING, //
+    },
     counters::{
         BalloonCounters,
+        BitmapCounters,
         HintCounters, //
     },
     held::HeldPages,
@@ -59,6 +65,7 @@ const STATS_VQ: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_STATS_VQ }>
 const DEFLATE_ON_OOM: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_DEFLATE_ON_OOM }>();
 const FREE_PAGE_HINT: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_HINT }>();
 const PAGE_POISON: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_PAGE_POISON }>();
+const FREE_PAGE_BITMAP: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_BITMAP }>();
 const REPORTING: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_REPORTING }>();
 
 // Indexes of the virtqueues in the specification's list (section 5.5.2).
@@ -72,18 +79,18 @@ const REPORTING_VQ: usize = 4;
 const POISON_VAL: ConfigField<u32> =
     ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, poison_val) }>();
 
-/// The virtqueues, and the feature without which a device does not have each.
+/// The virtqueues, and the features without any of which a device does not have each.
 ///
 /// Devices number their queues by what they *offer* (QEMU, Firecracker, crosvm and
 /// cloud-hypervisor do), and Linux's transports by what the driver asks for. So all queues that
 /// are offered are asked for, also those of features that are not accepted: otherwise every later
 /// queue would be taken for the one before it.
-const QUEUES: [(&CStr, Option<Feature>); 5] = [
-    (c"inflate", None),
-    (c"deflate", None),
-    (c"stats", Some(STATS_VQ)),
-    (c"free_page_vq", Some(FREE_PAGE_HINT)),
-    (c"reporting_vq", Some(REPORTING)),
+const QUEUES: [(&CStr, &[Feature]); 5] = [
+    (c"inflate", &[]),
+    (c"deflate", &[]),
+    (c"stats", &[STATS_VQ]),
+    (c"free_page_vq", &[FREE_PAGE_HINT, FREE_PAGE_BITMAP]),
+    (c"reporting_vq", &[REPORTING]),
 ];
 
 /// Hinting that is in use.
@@ -107,11 +114,14 @@ pub(crate) struct Balloon {
     _oom: Option<Pin<KBox<OomNotifier<Resizing>>>>,
     reporting: Option<ActiveReporting>,
     hinting: Option<ActiveHinting>,
+    bitmap: Option<Arc<DeviceWork<Bitmap>>>,
     statistics: Option<Arc<DeviceWork<Statistics>>>,
     resizing: Arc<DeviceWork<Resizing>>,
     awake: Arc<Awake>,
     #[pin]
     _hinting_file: debugfs::File<Arc<HintCounters>>,
+    #[pin]
+    _bitmap_file: debugfs::File<Arc<BitmapCounters>>,
     #[pin]
     _balloon_file: debugfs::File<Arc<BalloonCounters>>,
 }
@@ -183,6 +193,35 @@ impl Balloon {
         }))
     }
 
+    /// Sets the free page bitmap up.
+    fn bitmap(
+        dev: &virtio::Device<device::Core<'_>>,
+        workqueue: &Arc<OwnedQueue>,
+        queue: Arc<virtio::Virtqueue<BitmapBuffer>>,
+        counters: &Arc<BitmapCounters>,
+    ) -> Result<Option<Arc<DeviceWork<Bitmap>>>> {
+        let ring = queue.bind(dev)?.size();
+        if ring < MIN_RING {
+            dev_warn!(
+                dev,
+                "no free page bitmap: the device's free page queue has {} descriptors, fewer than \
+                 {}\n",
+                ring,
+                MIN_RING
+            );
+            return Ok(None);
+        }
+        let policy = Policy::from_parameters()?;
+        let item = Bitmap::new(policy, queue, ring, counters.clone());
+        let work = dev.new_work(workqueue.clone(), item)?;
+        dev_info!(
+            dev,
+            "free page bitmap: on, the host may drop {}\n",
+            policy.drop_caches.allowed
+        );
+        Ok(Some(work))
+    }
+
     /// Sets reporting up. It begins when the device is live.
     fn reporting(
         dev: &virtio::Device<device::Core<'_>>,
@@ -252,6 +291,7 @@ impl virtio::Driver for Balloon {
         FREE_PAGE_HINT,
         PAGE_POISON,
         REPORTING,
+        FREE_PAGE_BITMAP,
     ];
 
     fn validate(
@@ -269,7 +309,24 @@ impl virtio::Driver for Balloon {
             );
             negotiation.refuse(REPORTING);
         }
-        if Policy::from_parameters()?.strategy == Strategy::Off {
+        let policy = Policy::from_parameters()?;
+        if !policy.bitmap {
+            negotiation.refuse(FREE_PAGE_BITMAP);
+        } else if negotiation.accepts(FREE_PAGE_BITMAP) && mm::free_pages_have_content() {
+            // A page that the host leaves out comes back with another content.
+            dev_warn!(
+                dev,
+                "free_page_bitmap=1 refused: the guest relies on the content of free pages \
+                 (init_on_free or page_poison)\n"
+            );
+            negotiation.refuse(FREE_PAGE_BITMAP);
+        }
+        if negotiation.accepts(FREE_PAGE_BITMAP) {
+            // The device keeps request buffers, and uses reports that came after them.
+            negotiation.refuse(Feature::IN_ORDER);
+        }
+        // They share a virtqueue.
+        if policy.strategy == Strategy::Off || negotiation.accepts(FREE_PAGE_BITMAP) {
             negotiation.refuse(FREE_PAGE_HINT);
         }
         // Each buffer is one entry, and must not need memory to be added.
@@ -287,13 +344,13 @@ impl virtio::Driver for Balloon {
                 dev_err!(dev, "the device has no configuration space\n");
                 return Err(EINVAL);
             }
-            let infos = QUEUES.map(|(name, feature)| {
-                feature
-                    .is_none_or(|feature| dev.offers(feature))
-                    .then_some(QueueInfo {
-                        name,
-                        callback: true,
-                    })
+            let infos = QUEUES.map(|(name, features)| {
+                let exists =
+                    features.is_empty() || features.iter().any(|&feature| dev.offers(feature));
+                exists.then_some(QueueInfo {
+                    name,
+                    callback: true,
+                })
             });
             let mut queues = dev.find_virtqueues(&infos)?;
 
@@ -301,6 +358,15 @@ impl virtio::Driver for Balloon {
             let access = dev.new_access()?;
             let awake = Arc::pin_init(Awake::new(dev.as_ref().into()), GFP_KERNEL)?;
             let counters = Arc::new(BalloonCounters::new(), GFP_KERNEL)?;
+
+            let bitmap_counters = BitmapCounters::new(Policy::from_parameters()?.walk_batch.get());
+            let bitmap_counters = Arc::new(bitmap_counters, GFP_KERNEL)?;
+            let bitmap = if dev.has_feature(FREE_PAGE_BITMAP) {
+                let queue = queues.take(FREE_PAGE_VQ)?;
+                Self::bitmap(dev, &workqueue, queue, &bitmap_counters)?
+            } else {
+                None
+            };
 
             let queue = if dev.has_feature(FREE_PAGE_HINT) {
                 Some(queues.take(FREE_PAGE_VQ)?)
@@ -370,9 +436,13 @@ impl virtio::Driver for Balloon {
                 _oom,
                 reporting,
                 hinting,
+                bitmap,
                 statistics,
                 resizing,
                 awake,
+                _bitmap_file <- dir.read_callback_file(c"bitmap", bitmap_counters, &|counters, f| {
+                    counters.show(f)
+                }),
                 _hinting_file <- dir.read_callback_file(c"hinting", hint_counters, &|counters, f| {
                     counters.show(f)
                 }),
@@ -392,6 +462,9 @@ impl virtio::Driver for Balloon {
         // A migration may be under way already.
         if let Some(hinting) = &this.hinting {
             hinting.work.enqueue();
+        }
+        if let Some(bitmap) = &this.bitmap {
+            bitmap.enqueue();
         }
         if let Some(reporting) = &this.reporting {
             match reporting.registration.register() {
@@ -437,6 +510,9 @@ impl virtio::Driver for Balloon {
                 }
             }
             FREE_PAGE_VQ => {
+                if let Some(bitmap) = &this.bitmap {
+                    bitmap.enqueue();
+                }
                 if let Some(hinting) = &this.hinting {
                     hinting.work.enqueue();
                 }
@@ -468,6 +544,9 @@ impl virtio::Driver for Balloon {
         }
         if let Some(hinting) = &this.hinting {
             hinting.work.restore()?;
+        }
+        if let Some(bitmap) = &this.bitmap {
+            bitmap.restore()?;
         }
         Self::tell_poison(dev)
     }

@@ -6,13 +6,17 @@ use core::num::NonZero;
 use kernel::{
     fmt,
     mm::{
+        Caches,
         ReportingOrder,
         MAX_PAGE_ORDER, //
     },
     prelude::*, //
 };
 
-use crate::module_parameters;
+use crate::{
+    cache_drop::DropPolicy,
+    module_parameters, //
+};
 
 /// How free pages are hinted at.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +46,8 @@ enum Invalid {
     HintOrder(i32),
     WalkBatch(u32),
     ReportingOrder(i32),
+    DropCaches(u32),
+    DropWait(u32),
 }
 
 impl fmt::Display for Invalid {
@@ -63,6 +69,14 @@ impl fmt::Display for Invalid {
                 f,
                 "page_reporting_order={value} is out of range: use 0 to {MAX_PAGE_ORDER}, or -1"
             ),
+            Self::DropCaches(value) => write!(
+                f,
+                "drop_caches={value} is unknown: use 0 (none), 1 (page cache), 2 (slab) or 3 (both)"
+            ),
+            Self::DropWait(value) => write!(
+                f,
+                "drop_caches_wait_ms={value} is out of range: use 0 to {MAX_DROP_WAIT_MS}"
+            ),
         }
     }
 }
@@ -71,6 +85,9 @@ impl fmt::Display for Invalid {
 ///
 /// At some ten nanoseconds an entry this is under a millisecond.
 const MAX_WALK_BATCH: u32 = 65536;
+
+/// Longest wait for caches to be dropped: a host that asks in a migration has not more time.
+const MAX_DROP_WAIT_MS: u32 = 60_000;
 
 /// The parameters, checked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,6 +102,24 @@ pub(crate) struct Policy {
     pub(crate) inflate: bool,
     /// The smallest order of blocks that are reported.
     pub(crate) reporting_order: ReportingOrder,
+    /// Whether the host may ask for a bitmap of the free memory.
+    pub(crate) bitmap: bool,
+    /// Which caches it may drop.
+    pub(crate) drop_caches: DropPolicy,
+}
+
+/// The parameters as they were given.
+#[derive(Clone, Copy)]
+struct Parameters {
+    hint: u32,
+    hint_order: i32,
+    walk_batch: u32,
+    inflate: bool,
+    reporting_order: i32,
+    bitmap: bool,
+    drop_caches: u32,
+    drop_caches_interval_s: u32,
+    drop_caches_wait_ms: u32,
 }
 
 /// What was called `MAX_ORDER - 2` when `MAX_ORDER` was one more than the highest order: order 9 on
@@ -105,52 +140,63 @@ impl Policy {
     ///
     /// Returns [`EINVAL`], and says in the log what to do, if one has an unknown value.
     pub(crate) fn from_parameters() -> Result<Self> {
-        Self::new(
-            module_parameters::free_page_hint.value(),
-            module_parameters::free_page_hint_order.value(),
-            module_parameters::free_page_walk_batch.value(),
-            module_parameters::inflate.value(),
-            module_parameters::page_reporting_order.value(),
-        )
+        Self::new(&Parameters {
+            hint: module_parameters::free_page_hint.value(),
+            hint_order: module_parameters::free_page_hint_order.value(),
+            walk_batch: module_parameters::free_page_walk_batch.value(),
+            inflate: module_parameters::inflate.value(),
+            reporting_order: module_parameters::page_reporting_order.value(),
+            bitmap: module_parameters::free_page_bitmap.value(),
+            drop_caches: module_parameters::drop_caches.value(),
+            drop_caches_interval_s: module_parameters::drop_caches_interval_s.value(),
+            drop_caches_wait_ms: module_parameters::drop_caches_wait_ms.value(),
+        })
         .map_err(|invalid| {
             pr_err!("{}\n", invalid);
             EINVAL
         })
     }
 
-    fn new(
-        hint: u32,
-        hint_order: i32,
-        walk_batch: u32,
-        inflate: bool,
-        reporting_order: i32,
-    ) -> Result<Self, Invalid> {
-        let strategy = match hint {
+    fn new(given: &Parameters) -> Result<Self, Invalid> {
+        let strategy = match given.hint {
             0 => Strategy::Off,
             1 => Strategy::Hold,
             2 => Strategy::Walk,
             other => return Err(Invalid::Hint(other)),
         };
-        let hint_order = order(hint_order)
+        let hint_order = order(given.hint_order)
             .map_err(Invalid::HintOrder)?
             .unwrap_or(DEFAULT_ORDER);
-        let reporting_order = order(reporting_order)
+        let reporting_order = order(given.reporting_order)
             .map_err(Invalid::ReportingOrder)?
             .map_or(
                 ReportingOrder::Default(DEFAULT_ORDER),
                 ReportingOrder::Always,
             );
-        let walk_batch = usize::try_from(walk_batch)
+        let walk_batch = usize::try_from(given.walk_batch)
             .ok()
-            .filter(|_| walk_batch <= MAX_WALK_BATCH)
+            .filter(|_| given.walk_batch <= MAX_WALK_BATCH)
             .and_then(NonZero::new)
-            .ok_or(Invalid::WalkBatch(walk_batch))?;
+            .ok_or(Invalid::WalkBatch(given.walk_batch))?;
+        let allowed = u8::try_from(given.drop_caches)
+            .ok()
+            .and_then(Caches::from_bits)
+            .ok_or(Invalid::DropCaches(given.drop_caches))?;
+        if given.drop_caches_wait_ms > MAX_DROP_WAIT_MS {
+            return Err(Invalid::DropWait(given.drop_caches_wait_ms));
+        }
         Ok(Self {
             strategy,
             hint_order,
             walk_batch,
-            inflate,
+            inflate: given.inflate,
             reporting_order,
+            bitmap: given.bitmap,
+            drop_caches: DropPolicy {
+                allowed,
+                interval_s: given.drop_caches_interval_s,
+                wait_ms: given.drop_caches_wait_ms,
+            },
         })
     }
 }
@@ -160,8 +206,42 @@ impl Policy {
 mod tests {
     use super::*;
 
+    const DEFAULTS: Parameters = Parameters {
+        hint: 1,
+        hint_order: -1,
+        walk_batch: 512,
+        inflate: true,
+        reporting_order: -1,
+        bitmap: false,
+        drop_caches: 0,
+        drop_caches_interval_s: 60,
+        drop_caches_wait_ms: 5000,
+    };
+
     fn with(hint: u32, hint_order: i32, walk_batch: u32) -> Result<Policy, Invalid> {
-        Policy::new(hint, hint_order, walk_batch, true, -1)
+        Policy::new(&Parameters {
+            hint,
+            hint_order,
+            walk_batch,
+            ..DEFAULTS
+        })
+    }
+
+    fn reporting(reporting_order: i32) -> Result<ReportingOrder, Invalid> {
+        Policy::new(&Parameters {
+            reporting_order,
+            ..DEFAULTS
+        })
+        .map(|policy| policy.reporting_order)
+    }
+
+    fn dropping(drop_caches: u32, drop_caches_wait_ms: u32) -> Result<DropPolicy, Invalid> {
+        Policy::new(&Parameters {
+            drop_caches,
+            drop_caches_wait_ms,
+            ..DEFAULTS
+        })
+        .map(|policy| policy.drop_caches)
     }
 
     #[test]
@@ -173,7 +253,6 @@ mod tests {
         // CAST: A small constant.
         let highest = MAX_PAGE_ORDER as i32;
         assert!(with(1, highest, 1).is_ok_and(|p| p.hint_order == MAX_PAGE_ORDER));
-        let reporting = |order| Policy::new(1, -1, 1, false, order).map(|p| p.reporting_order);
         assert_eq!(
             reporting(-1),
             Ok(ReportingOrder::Default(MAX_PAGE_ORDER - 1))
@@ -183,6 +262,8 @@ mod tests {
             reporting(highest),
             Ok(ReportingOrder::Always(MAX_PAGE_ORDER))
         );
+        assert!(dropping(0, 0).is_ok_and(|d| d.allowed.is_empty()));
+        assert!(dropping(3, MAX_DROP_WAIT_MS).is_ok_and(|d| d.allowed == Caches::ALL));
     }
 
     #[test]
@@ -197,10 +278,10 @@ mod tests {
             Err(Invalid::WalkBatch(MAX_WALK_BATCH + 1))
         );
         for order in [-2, 11, 64, i32::MIN, i32::MAX] {
-            assert_eq!(
-                Policy::new(1, 0, 1, true, order),
-                Err(Invalid::ReportingOrder(order))
-            );
+            assert_eq!(reporting(order), Err(Invalid::ReportingOrder(order)));
         }
+        assert_eq!(dropping(4, 0), Err(Invalid::DropCaches(4)));
+        assert_eq!(dropping(256, 0), Err(Invalid::DropCaches(256)));
+        assert_eq!(dropping(0, 60_001), Err(Invalid::DropWait(60_001)));
     }
 }

@@ -57,6 +57,11 @@ impl Node {
         self.sum(Zone::free_pages)
     }
 
+    /// Returns the page frame after the last one that any of its zones may have.
+    pub fn end_pfn(&self) -> usize {
+        self.zones().fold(0, |end, zone| zone.end_pfn().max(end))
+    }
+
     /// Returns the sum of its zones' [`Zone::min_watermark`]s, in pages.
     pub fn min_watermark(&self) -> usize {
         self.sum(Zone::min_watermark)
@@ -165,6 +170,15 @@ impl Zone {
     pub fn managed_pages(&self) -> usize {
         // SAFETY: By the type invariants the zone is valid; the counter is atomic.
         unsafe { bindings::next_zone_managed_pages(self.0.as_ptr()) }
+    }
+
+    /// Returns the page frame after the last one that the zone may have.
+    ///
+    /// It may grow and shrink as memory is plugged and unplugged.
+    pub fn end_pfn(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid. A value that changes meanwhile is one
+        // that the kernel's own readers live with.
+        unsafe { bindings::next_zone_end_pfn(self.0.as_ptr()) }
     }
 
     /// Returns the minimum watermark, in pages: what is free below it is for those who cannot wait.
