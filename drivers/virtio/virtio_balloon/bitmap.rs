@@ -191,6 +191,8 @@ struct Current {
 /// What the work item needs from one run to the next.
 struct State {
     outbox: Outbox,
+    /// Buffers were added that the device was not notified of.
+    unnotified: bool,
     current: Option<Current>,
     /// The slot of the request whose last report the host has not returned yet.
     finished: Option<Slot>,
@@ -210,6 +212,7 @@ impl State {
         let pieces = ring.saturating_sub(slots).saturating_sub(1).min(PIECES);
         let mut state = Self {
             outbox: Outbox::new(),
+            unnotified: false,
             current: None,
             finished: None,
             report: Some(OutBitmap::new(RawReport::default(), pieces)?),
@@ -375,9 +378,14 @@ impl Bitmap {
                 state.outbox.put_back(refused.buffer);
                 return Err(refused.error);
             }
+            state.unnotified = true;
         }
-        if queue.kick()? {
-            self.counters.notifications.add(1);
+        // A ring without event indexes may ask for a notification although there is nothing new.
+        if state.unnotified {
+            if queue.kick()? {
+                self.counters.notifications.add(1);
+            }
+            state.unnotified = false;
         }
         Ok(())
     }
