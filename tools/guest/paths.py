@@ -27,6 +27,7 @@ _HINT = {
     "KDIR_CHECK": "run 'make setup-check', or set KDIR_CHECK to the built check kernel",
     "KDIR_KASAN": "run 'make setup-kasan', or set KDIR_KASAN to the built kasan kernel",
     "QEMU": "run 'make setup', or set QEMU to a qemu-system-x86_64, 9.0 or newer",
+    "QEMU_PATCHED": "run 'make setup', or set QEMU_PATCHED to a QEMU with tools/qemu/patches",
     "MODULE": "run 'make module', or set MODULE to a virtio_balloon_rs.ko",
     "MODULE_CHECK": "run 'make module-check', or set MODULE_CHECK to that module",
     "MODULE_CHECK_KUNIT": "run 'make module-check-kunit', or set MODULE_CHECK_KUNIT to that module",

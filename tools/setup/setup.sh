@@ -29,6 +29,7 @@ main() {
 	run bindgen
 	run toolchain
 	run kernel-source
+	run qemu-patched
 	for flavour in "$@"; do
 		run kernel "$flavour"
 	done

@@ -28,6 +28,7 @@ main() {
 	CACHE) value=$CACHE ;;
 	KSRC) value=$(found "${FOUND_KSRC:-}" "the kernel's source") ;;
 	QEMU) value=$(found "${FOUND_QEMU:-}" "QEMU") ;;
+	QEMU_PATCHED) value=$(found "${FOUND_QEMU_PATCHED:-}" "the patched QEMU") ;;
 	PYTHON)
 		value=$(venv_dir) && [ -e "$value/$STAMP" ] ||
 			die "Python's virtual environment is not set up for this checkout: run 'make setup'."

@@ -211,6 +211,7 @@ def entry(cache: Path, value) -> Path:
         ("GUEST_KERNEL_CHECK", "setup-check"),
         ("KDIR_KASAN", "setup-kasan"),
         ("GUEST_KERNEL_KASAN", "setup-kasan"),
+        ("QEMU_PATCHED", "setup"),
     ],
 )
 def test_nothing_set_up(run, tmp_path, name, target):
