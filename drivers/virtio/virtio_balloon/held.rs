@@ -19,7 +19,9 @@ use kernel::{
     prelude::*,
     sync::{
         atomic::{
+            Atomic,
             AtomicFlag,
+            Full,
             Relaxed, //
         },
         Arc,
@@ -44,6 +46,8 @@ pub(crate) struct HeldPages {
     counters: Arc<HintCounters>,
     /// Somebody in the guest looked for memory.
     pressure: AtomicFlag,
+    /// Pages that were given back since the guest last had no memory left.
+    given_back: Atomic<usize>,
     #[pin]
     acknowledged: SpinLock<PageRunStack>,
 }
@@ -54,6 +58,7 @@ impl HeldPages {
         pin_init!(Self {
             counters,
             pressure: AtomicFlag::new(false),
+            given_back: Atomic::new(0),
             acknowledged <- new_spinlock!(PageRunStack::new()),
         })
     }
@@ -65,8 +70,11 @@ impl HeldPages {
 
     /// Gives a run back to the guest.
     pub(crate) fn release(&self, run: PageRun) {
-        self.counters.held_pages.sub(run.range().pages());
+        let pages = run.range().pages();
         drop(run);
+        // In this order: who sees that nothing is held any more has to see what became of it.
+        self.given_back.fetch_add(pages, Full);
+        self.counters.held_pages.sub(pages);
     }
 
     /// Gives all runs back to the guest.
@@ -121,15 +129,18 @@ impl Shrinker for HeldPages {
 
 /// The shrinker can only give back what the host has acknowledged. Before somebody is killed for
 /// want of memory, it is worth to wait for that: the host has free memory of ours, after all.
+///
+/// The host may say that it is done, and all may have been given back, between the kernel's last
+/// look for memory and this. Then it has to look once more, although nothing is held.
 impl OomHandler for HeldPages {
     fn free_pages(&self) -> usize {
         self.pressure.store(true, Relaxed);
         for _ in 0..OOM_ATTEMPTS {
-            if let Some(freed) = self.scan(usize::MAX) {
-                return freed;
-            }
-            if self.counters.held_pages.get() == 0 {
-                return 0;
+            let _ = self.scan(usize::MAX);
+            let held = self.counters.held_pages.get();
+            let given_back = self.given_back.xchg(0, Full);
+            if given_back > 0 || held == 0 {
+                return given_back;
             }
             fsleep(Delta::from_millis(OOM_PAUSE_MS));
         }
@@ -192,6 +203,25 @@ mod tests {
         assert_eq!(held.count(), 0);
         assert_eq!(held.counters.held_pages.get(), 0);
         assert_eq!(held.counters.shrunk_pages.get(), 0);
+        Ok(())
+    }
+
+    /// Whoever has no memory left looks again if there was any in the meantime, but not for ever.
+    #[test]
+    fn what_was_given_back_counts_once_before_a_kill() -> Result {
+        let held = held(9)?;
+        held.release_all();
+        assert_eq!(held.free_pages(), 9 << ORDER);
+        assert_eq!(held.free_pages(), 0);
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_held_is_given_back_before_a_kill() -> Result {
+        let held = held(9)?;
+        assert_eq!(held.free_pages(), 9 << ORDER);
+        assert_eq!(held.counters.held_pages.get(), 0);
+        assert_eq!(held.free_pages(), 0);
         Ok(())
     }
 }
