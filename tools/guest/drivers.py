@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tools.guest import paths
 from tools.guest.guest import Guest
+from tools.guest.machine import Balloon
 
 C_MODULE = "virtio_balloon.ko"
 RUST_MODULE = "virtio_balloon_rs.ko"
@@ -19,8 +20,12 @@ class Driver:
     name: str
     module: str
     parameters: str = ""
-    # Whether the device offers free page hinting.
+    # Whether the device offers free page hinting, and the free page bitmap beside it.
     hint: bool = True
+    bitmap: bool = False
+    # What the device asks for in a migration if it has the bitmap.
+    order: int = 9
+    caches: str = "none"
 
     @property
     def is_rust(self) -> bool:
@@ -29,6 +34,15 @@ class Driver:
     @property
     def sysfs(self) -> str:
         return f"/sys/bus/virtio/drivers/{self.module.removesuffix('.ko')}"
+
+    def balloon(self) -> Balloon:
+        """The device that this driver is to have."""
+        return Balloon(
+            free_page_hint=self.hint,
+            bitmap=self.bitmap,
+            bitmap_order=self.order,
+            bitmap_caches=self.caches,
+        )
 
     def load(self, guest: Guest) -> None:
         guest.insmod(self.module, self.parameters)
@@ -42,7 +56,20 @@ NONE = Driver("none", C_MODULE, hint=False)
 C = Driver("c", C_MODULE)
 HOLD = Driver("rust-hold", RUST_MODULE, "free_page_hint=1")
 WALK = Driver("rust-walk", RUST_MODULE, "free_page_hint=2")
-ALL = {driver.name: driver for driver in (NONE, C, HOLD, WALK)}
+_BITMAP_ON = "free_page_bitmap=1"
+BITMAP = Driver("rust-bitmap", RUST_MODULE, _BITMAP_ON, bitmap=True)
+BITMAP_FINE = replace(BITMAP, name="rust-bitmap-o0", order=0)
+# As often as the host likes, so that no migration is without.
+BITMAP_DROP = Driver(
+    "rust-bitmap-drop",
+    RUST_MODULE,
+    f"{_BITMAP_ON} drop_caches=3 drop_caches_interval_s=0",
+    bitmap=True,
+    caches="all",
+)
+# Those that any QEMU will do for, and all.
+STOCK = {driver.name: driver for driver in (NONE, C, HOLD, WALK)}
+ALL = STOCK | {driver.name: driver for driver in (BITMAP, BITMAP_DROP, BITMAP_FINE)}
 
 
 # The variable that names our module. For the kasan kernel there is only one with KUnit suites,
@@ -63,6 +90,13 @@ def rebind(guest: Guest, old: Driver, new: Driver) -> None:
     (device,) = guest.balloons()
     guest.agent.write(f"{old.sysfs}/unbind", device)
     guest.agent.write(f"{new.sysfs}/bind", device)
+
+
+def features(guest: Guest) -> set[int]:
+    """The bits of the features that the balloon's driver took."""
+    (device,) = guest.balloons()
+    text = guest.agent.read(f"/sys/bus/virtio/devices/{device}/features").strip()
+    return {bit for bit, taken in enumerate(text) if taken == "1"}
 
 
 def counters(guest: Guest, path: str = HINTING) -> dict[str, int | str]:

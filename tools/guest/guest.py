@@ -13,10 +13,10 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from tools.guest import console, initramfs, patience, paths, resident, trace
+from tools.guest import console, initramfs, paths, patience, resident, trace
 from tools.guest.agent import Agent
 from tools.guest.errors import ToolError
-from tools.guest.machine import BALLOON_ID, Machine
+from tools.guest.machine import BALLOON_ID, Balloon, Machine
 from tools.guest.monitor import Monitor
 
 _PR_SET_PDEATHSIG = 1
@@ -72,7 +72,7 @@ class Guest:
 
         image = self._sockets / "initramfs.gz"
         initramfs.build(image, machine.modules)
-        command = [str(paths.lookup("QEMU")), *machine.arguments(image), *self._channels()]
+        command = [str(paths.lookup(machine.qemu)), *machine.arguments(image), *self._channels()]
         if incoming:
             command += ["-incoming", "defer"]
         if paused:
@@ -175,10 +175,11 @@ class Guest:
                 f"{self.name} is not off after {deadline:.0f} s\n{console.tail(self.console_log)}"
             ) from error
 
-    def plug_balloon(self) -> None:
-        """Plugs the balloon into its port, with the properties it has in `machine.balloon`."""
-        assert self.machine.balloon
-        self.monitor.command("device_add", **self.machine.balloon.properties())
+    def plug_balloon(self, device: Balloon | None = None) -> None:
+        """Plugs a balloon into its port, the one of `machine.balloon` unless told otherwise."""
+        device = device or self.machine.balloon
+        assert device and device.hotplug
+        self.monitor.command("device_add", **device.properties())
         self._wait(lambda: bool(self.balloons()), "have a balloon")
 
     def unplug_balloon(self) -> None:
@@ -204,9 +205,14 @@ class Guest:
         )
         return found.split()
 
+    @property
+    def pid(self) -> int:
+        """QEMU's, which is also that of the thread with its main loop."""
+        return self._process.pid
+
     def resident(self) -> resident.Resident:
         """What of the guest's memory is in use on the host."""
-        return resident.read(self._process.pid)
+        return resident.read(self.pid)
 
     def resident_kib(self) -> int:
         return self.resident().kib

@@ -20,18 +20,24 @@ class Balloon:
     free_page_reporting: bool = False
     deflate_on_oom: bool = False
     page_poison: bool = True
+    # The free page bitmap, which only the patched QEMU has.
+    bitmap: bool = False
+    # What a migration asks for with it: blocks of 2^order pages, and which caches are to be
+    # dropped first (none, page-cache, slab, all).
+    bitmap_order: int = 9
+    bitmap_caches: str = "none"
     # Behind a pcie-root-port, so that it can be unplugged.
     hotplug: bool = False
     # There from the start; else only its port is (tools/guest/guest.py, plug_balloon()).
     plugged: bool = True
     # Further properties of QEMU's device.
-    more: Mapping[str, str | bool] = field(default_factory=dict)
+    more: Mapping[str, str | bool | int] = field(default_factory=dict)
 
-    def properties(self) -> dict[str, str | bool]:
+    def properties(self) -> dict[str, str | bool | int]:
         """The device, as QMP's device_add takes it."""
         # ioeventfd=off: an eventfd merges notifications that follow each other closely, and
         # then the host cannot count them (tools/guest/trace.py). All drivers get the same.
-        properties: dict[str, str | bool] = {
+        properties: dict[str, str | bool | int] = {
             "driver": "virtio-balloon-pci",
             "id": BALLOON_ID,
             "ioeventfd": False,
@@ -42,6 +48,10 @@ class Balloon:
         }
         if self.free_page_hint:
             properties["iothread"] = "hint"
+        if self.bitmap:
+            properties["free-page-bitmap"] = True
+            properties["free-page-bitmap-order"] = self.bitmap_order
+            properties["free-page-bitmap-caches"] = self.bitmap_caches
         if self.hotplug:
             properties["bus"] = "port0"
         return {**properties, **self.more}
@@ -70,6 +80,12 @@ class Machine:
     balloon: Balloon | None = field(default_factory=Balloon)
     # A raw file that is the guest's /dev/vda; it has to be there.
     disk: Path | None = None
+    # Raw files that are further disks, not to be written to; the same file may be there twice.
+    read_only_disks: tuple[Path, ...] = ()
+    # Whether it is the patched QEMU, or may be the distribution's.
+    patched: bool = False
+    # Re-arms dirty tracking as late as KVM may (test-only, in the patched QEMU).
+    late_rearming: bool = False
     # Whether a guest that reboots starts again; else QEMU ends then.
     reboot: bool = False
     # Added to the guest's kernel command line.
@@ -80,6 +96,13 @@ class Machine:
     trace: tuple[str, ...] = ()
     # Seconds from start until the guest is killed, whatever it does.
     deadline: float = 240.0
+
+    @property
+    def qemu(self) -> str:
+        """The name of the variable that has the QEMU for this machine (tools/guest/paths.py)."""
+        with_bitmap = self.balloon is not None and self.balloon.bitmap
+        needs_patched = self.patched or self.late_rearming or with_bitmap
+        return "QEMU_PATCHED" if needs_patched else "QEMU"
 
     def arguments(self, initramfs: Path) -> list[str]:
         """The part of the command line that source and destination share."""
@@ -93,11 +116,14 @@ class Machine:
             "kunit.enable=0",
             *self.append,
         ]
+        accelerator = "tcg,thread=multi"
+        if self.late_rearming:
+            accelerator += ",x-late-dirty-rearming=on"
         arguments = [
             "-nodefaults",
             "-no-user-config",
             "-display", "none",
-            "-accel", "tcg,thread=multi",
+            "-accel", accelerator,
             # With page tables of five levels, an interrupt at the wrong moment of the boot makes
             # KASAN take a good address for a wild one: the kernel is just finding out what its
             # CPU can do.
@@ -113,17 +139,20 @@ class Machine:
         if not self.reboot:
             arguments += ["-no-reboot"]
         if self.disk:
-            arguments += self._disk(self.disk)
+            arguments += self._disk("disk0", self.disk)
+        for number, path in enumerate(self.read_only_disks, 1):
+            arguments += self._disk(f"disk{number}", path, read_only=True)
         if self.balloon:
             arguments += self.balloon.arguments()
         return [*arguments, *self.extra]
 
-    def _disk(self, path: Path) -> list[str]:
-        file = {"driver": "file", "filename": str(path)}
+    def _disk(self, name: str, path: Path, read_only: bool = False) -> list[str]:
+        file = {"driver": "file", "filename": str(path), "read-only": read_only}
+        blockdev = {"driver": "raw", "node-name": name, "read-only": read_only, "file": file}
         # One queue, so that it is only the balloon that has a fourth (tools/guest/trace.py).
         return [
-            "-blockdev", json.dumps({"driver": "raw", "node-name": "disk0", "file": file}),
-            "-device", "virtio-blk-pci,drive=disk0,num-queues=1",
+            "-blockdev", json.dumps(blockdev),
+            "-device", f"virtio-blk-pci,drive={name},num-queues=1",
         ]  # fmt: skip
 
     def _memory(self) -> list[str]:

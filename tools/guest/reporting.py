@@ -56,19 +56,17 @@ def blocks(guest: Guest) -> list[Block]:
     return [Block(int(match[1], 16), int(match[2], 16)) for match in _DISCARD.finditer(text)]
 
 
-def reports(guest: Guest) -> int:
+def reports(guest: Guest, queue: int = QUEUE) -> int:
     """How often a driver told the host about the reporting queue."""
-    return sum(
-        event.kind == "notify" and event.value == QUEUE for event in guest.balloon_events()
-    )
+    return sum(event.kind == "notify" and event.value == queue for event in guest.balloon_events())
 
 
-def check_reports(guest: Guest, mib: int = 64) -> None:
+def check_reports(guest: Guest, mib: int = 64, queue: int = QUEUE) -> None:
     """Memory that is freed now is reported."""
-    before = reports(guest)
+    before = reports(guest, queue)
     guest.agent.call("fill", 120, name="reported", mib=mib, seed=61, huge=True)
     guest.agent.call("drop", name="reported")
-    hinting.wait_until(lambda: reports(guest) > before, "free pages are reported", 60)
+    hinting.wait_until(lambda: reports(guest, queue) > before, "free pages are reported", 60)
 
 
 def poison_value(guest: Guest) -> int:

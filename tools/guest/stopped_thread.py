@@ -32,6 +32,22 @@ def stopped_iothread(guest: Guest, name: str = "hint") -> Iterator[None]:
     """
     threads = guest.monitor.command("query-iothreads")
     (thread,) = (found["thread-id"] for found in threads if found["id"] == name)
+    with _stopped(thread):
+        yield
+
+
+@contextmanager
+def stopped_main_loop(guest: Guest) -> Iterator[None]:
+    """The host does nothing but let the guest run and send its memory, until the end of the block.
+
+    QEMU's monitor does not answer meanwhile.
+    """
+    with _stopped(guest.pid):
+        yield
+
+
+@contextmanager
+def _stopped(thread: int) -> Iterator[None]:
     _ptrace(_PTRACE_SEIZE, thread)
     try:
         _ptrace(_PTRACE_INTERRUPT, thread)

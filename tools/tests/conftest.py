@@ -23,7 +23,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     )
     parser.addoption(
         "--driver",
-        choices=list(drivers.ALL),
+        choices=list(drivers.STOCK),
         default=drivers.HOLD.name,
         help="what the fixture `driver` is; with c, the kernel's C driver, a test is a control",
     )

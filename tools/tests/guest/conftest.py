@@ -22,7 +22,7 @@ from tools.guest.machine import Machine
 
 
 class Guests:
-    """Starts guests for one test, and ends and checks them after it."""
+    """Starts guests for one test or one file of tests, and ends and checks them after it."""
 
     def __init__(self, logs: Path) -> None:
         self.logs = logs
@@ -51,19 +51,14 @@ class Guests:
         console.check([guest.console_log for guest in self._started], self._allowed)
 
 
-@pytest.fixture
-def logs(request: pytest.FixtureRequest) -> Path:
-    """build/logs/<test>/, empty."""
-    directory = paths.LOGS / re.sub(r"[^\w.-]+", "-", request.node.name).strip("-")
+def _empty_logs(name: str) -> Path:
+    directory = paths.LOGS / re.sub(r"[^\w.-]+", "-", name).strip("-")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
 
 
-@pytest.fixture
-def guests(logs: Path) -> Iterator[Guests]:
-    """A factory of guests; their logs must be clean at the end."""
-    factory = Guests(logs)
+def _checked(factory: Guests) -> Iterator[Guests]:
     try:
         yield factory
     finally:
@@ -72,12 +67,30 @@ def guests(logs: Path) -> Iterator[Guests]:
 
 
 @pytest.fixture
+def logs(request: pytest.FixtureRequest) -> Path:
+    """build/logs/<test>/, empty."""
+    return _empty_logs(request.node.name)
+
+
+@pytest.fixture
+def guests(logs: Path) -> Iterator[Guests]:
+    """A factory of guests; their logs must be clean at the end."""
+    yield from _checked(Guests(logs))
+
+
+@pytest.fixture(scope="module")
+def shared(request: pytest.FixtureRequest) -> Iterator[Guests]:
+    """The same for guests that all tests of a file use, one after the other."""
+    yield from _checked(Guests(_empty_logs(Path(request.node.name).stem)))
+
+
+@pytest.fixture(scope="session")
 def flavour(request: pytest.FixtureRequest) -> str:
     """The guests' kernel: `check`, or what --flavour says."""
     return str(request.config.getoption("--flavour"))
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def machine(flavour: str) -> Machine:
     """A guest with the check kernel (or what --flavour says), the C driver and ours."""
     return Machine(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Live migration under memory churn, with every page compared.
+"""Live migration under memory churn, with every page compared. Needs the patched QEMU, too.
 
 The runs without hinting and with the C driver are the controls: if they fail too, the driver
 is not to blame.
@@ -9,15 +9,16 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import drivers, migration
-from tools.guest.machine import Balloon
+from tools.guest import bitmap, drivers, migration
 
 HOPS = 2
 
 
 @pytest.mark.parametrize("driver", drivers.ALL.values(), ids=drivers.ALL)
 def test_contents_survive(guests, machine, driver):
-    machine = replace(machine, balloon=Balloon(free_page_hint=driver.hint))
+    machine = replace(
+        machine, balloon=driver.balloon(), trace=bitmap.TRACE if driver.bitmap else ()
+    )
     guest = guests.start(machine, "guest0")
     driver.load(guest)
     guest.agent.call("fill", name="kept", mib=96, seed=11)
@@ -33,6 +34,10 @@ def test_contents_survive(guests, machine, driver):
         following = guests.start(machine, f"guest{hop}", incoming=True)
         result = migration.migrate(guest, following)
         print(f"{driver.name}, hop {hop}: {result}")
+        if driver.bitmap:
+            # By one of its requests, not necessarily the last one.
+            assert bitmap.query(guest)["last"]["for-migration"]
+            assert bitmap.skipped_bytes(guest) > 0
         guest.stop()
         guest = following
         guest.agent.ping()
@@ -45,6 +50,10 @@ def test_contents_survive(guests, machine, driver):
     }
     for name, verdict in verdicts.items():
         assert verdict["pages"] > 0 and verdict["wrong"] == 0, f"{name}: {verdict}"
-    if driver.is_rust:
+    if driver.bitmap:
+        assert bitmap.counter(guest, "requests") >= HOPS
+        # A request is answered where the guest is now.
+        assert bitmap.report(guest)["free-blocks"] > 0
+    elif driver.is_rust:
         assert drivers.counter(guest, "requests") >= HOPS
         assert drivers.counter(guest, "held_pages") == 0

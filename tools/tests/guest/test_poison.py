@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import balloon, contents, hinting, reporting
+from tools.guest import balloon, contents, drivers, hinting, reporting
 from tools.guest.machine import Balloon
 
 POISON = 0xAAAAAAAA
@@ -24,12 +24,6 @@ def _start(guests, machine, option, page_poison=True):
     )
 
 
-def _accepted(guest):
-    """The bits that the driver took."""
-    features = guest.agent.read("/sys/bus/virtio/devices/virtio0/features").strip()
-    return {bit for bit, taken in enumerate(features) if taken == "1"}
-
-
 def _free_some(guest, name="freed"):
     guest.agent.call("fill", 120, name=name, mib=256, seed=75, huge=True)
     guest.agent.call("drop", name=name)
@@ -43,7 +37,7 @@ def test_value_before_driver_ok(guests, machine, driver, option, value):
     reporting.set_delay(guest, 0)
     with reporting.watch_writes(guest):
         driver.load(guest)
-    assert _accepted(guest) >= {PAGE_POISON, PAGE_REPORTING}
+    assert drivers.features(guest) >= {PAGE_POISON, PAGE_REPORTING}
     assert reporting.poison_writes(guest.trace_log) == [(value, False)]
     assert reporting.poison_value(guest) == value
     # Both options check or clear what is allocated again: the log would show it.
@@ -63,7 +57,7 @@ def test_no_reports_without_the_value(guests, machine, driver, option):
     guest = _start(guests, machine, option, page_poison=False)
     reporting.set_delay(guest, 0)
     driver.load(guest)
-    assert not _accepted(guest) & {PAGE_POISON, PAGE_REPORTING}
+    assert not drivers.features(guest) & {PAGE_POISON, PAGE_REPORTING}
     _free_some(guest)
     balloon.inflate_to(guest, 700)
     assert reporting.reports(guest) == 0
@@ -75,6 +69,6 @@ def test_no_value_without_need(guests, machine, driver):
     reporting.set_delay(guest, 0)
     with reporting.watch_writes(guest):
         driver.load(guest)
-    assert _accepted(guest) & {PAGE_POISON, PAGE_REPORTING} == {PAGE_REPORTING}
+    assert drivers.features(guest) & {PAGE_POISON, PAGE_REPORTING} == {PAGE_REPORTING}
     assert reporting.poison_writes(guest.trace_log) == []
     reporting.check_reports(guest)
