@@ -115,6 +115,13 @@ demo: setup ## Set up, build, and show the driver at work in a guest; ARGS= are 
 demo-now: module
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.demo $(ARGS)
 
+.PHONY: soak soak-now
+soak: setup ## Set up, build, and migrate guests to and fro under churn, comparing every page (~20 min); SOAK_ROUNDS= SOAK_SEED= SOAK_DRIVERS= SOAK_REARMING=
+	+@$(MAKE) soak-now
+
+soak-now: module
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.soak
+
 # $(call pytest,target,arguments)
 pytest = @test -n '$(PYTHON)' || exit 1; \
 	if $(agent_env) $(PYTHON) -m pytest $(2) $(ARGS); then \
@@ -203,4 +210,4 @@ help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make -s print-NAME prints one of: KDIR KDIR_CHECK KDIR_KASAN GUEST_KERNEL GUEST_KERNEL_CHECK'
-	@echo 'GUEST_KERNEL_KASAN MODULE MODULE_CHECK MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT QEMU PYTHON KSRC CACHE'
+	@echo 'GUEST_KERNEL_KASAN MODULE MODULE_CHECK MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT QEMU QEMU_PATCHED PYTHON KSRC CACHE'

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: GPL-2.0
+"""What the user may choose, from the environment."""
+
+from __future__ import annotations
+
+import os
+import secrets
+from dataclasses import dataclass
+
+from tools.guest import memory
+from tools.guest.choice import choice
+from tools.guest.errors import ToolError
+from tools.soak import cases
+
+
+@dataclass(frozen=True)
+class Settings:
+    rounds: int
+    seed: int
+    guest_mib: int
+    cases: list[cases.Case]
+
+
+def from_environment() -> Settings:
+    names = choice("SOAK_DRIVERS", cases.DRIVERS)
+    return Settings(
+        rounds=_number("SOAK_ROUNDS", 100),
+        seed=_number("SOAK_SEED", secrets.randbelow(1_000_000)),
+        guest_mib=memory.parse_mib(os.environ.get("GUEST_MEM") or "1G"),
+        cases=cases.choose(names, choice("SOAK_REARMING", cases.REARMING)),
+    )
+
+
+def _number(name: str, default: int) -> int:
+    text = os.environ.get(name) or str(default)
+    if not text.isdigit() or (int(text) == 0 and name == "SOAK_ROUNDS"):
+        raise ToolError(f"{name}={text!r} is not a number that makes sense here")
+    return int(text)
