@@ -13,7 +13,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 
 from tools.demo import chart, claims, settings, table
 from tools.demo.run import run
-from tools.guest import agent_build, drivers, memory, paths
+from tools.guest import agent_build, drivers, memory, paths, qemu_version
 from tools.guest.errors import ToolError
 
 
@@ -39,16 +39,27 @@ def main() -> int:
 
 def _prerequisites(chosen: settings.Settings) -> dict[str, Path]:
     """Finds or builds all that the runs need, before the first one; returns the modules."""
-    for name in ("QEMU", "GUEST_KERNEL"):
+    for name in (chosen.qemu, "GUEST_KERNEL"):
         paths.lookup(name)
     agent_build.build()
     return drivers.modules("plain", any(drivers.ALL[name].is_rust for name in chosen.drivers))
+
+
+def _say_which_qemu(chosen: settings.Settings, screen: Console) -> str:
+    version = qemu_version.read(paths.lookup(chosen.qemu))
+    which = "the patched one" if chosen.qemu == "QEMU_PATCHED" else "not patched"
+    screen.print(
+        f"All drivers run in the same QEMU: {version}, {which}", highlight=False, soft_wrap=True
+    )
+    return version
 
 
 def _run_all(
     chosen: settings.Settings, modules: dict[str, Path], screen: Console
 ) -> dict[str, Any]:
     report: dict[str, Any] = {
+        "qemu": _say_which_qemu(chosen, screen),
+        "qemu_is_patched": chosen.qemu == "QEMU_PATCHED",
         "scenarios": [],
         "failures": [],
         "bandwidth_bytes_per_s": chosen.bandwidth or None,
@@ -62,31 +73,29 @@ def _run_all(
         console=screen,
     )
     with progress:
-        task = progress.add_task("demo", total=len(chosen.scenarios) * len(chosen.drivers))
-        for scenario in chosen.scenarios:
+        task = progress.add_task("demo", total=sum(len(found) for _, found in chosen.runs()))
+        for scenario, found in chosen.runs():
             runs: list[dict[str, Any]] = []
             report["scenarios"].append(
                 {"name": scenario, "guest_mib": chosen.guest_mib, "runs": runs}
             )
-            for name in chosen.drivers:
+            for driver in found:
+                title = f"{scenario}, {driver.name}"
 
-                def say(what: str, title: str = f"{scenario}, {name}") -> None:
+                def say(what: str, title: str = title) -> None:
                     progress.update(task, description=f"{title}: {what}")
 
                 try:
-                    done = run(scenario, drivers.ALL[name], chosen, modules, say)
+                    done = run(scenario, driver, chosen, modules, say)
                 except ToolError as error:
                     report["failures"].append(
-                        {"scenario": scenario, "driver": name, "error": str(error)}
+                        {"scenario": scenario, "driver": driver.name, "error": str(error)}
                     )
-                    screen.print(
-                        f"{scenario}, {name} failed: {error}", markup=False, soft_wrap=True
-                    )
+                    screen.print(f"{title} failed: {error}", markup=False, soft_wrap=True)
                 else:
                     runs.append(done)
                     screen.print(
-                        f"{scenario}, {name}: {done['total_ms']} ms, "
-                        f"{done['bytes'] / 1e6:.0f} MB sent",
+                        f"{title}: {done['total_ms']} ms, {done['bytes'] / 1e6:.0f} MB sent",
                         highlight=False,
                     )
                 progress.advance(task)
@@ -104,6 +113,7 @@ def _write(report: dict[str, Any], screen: Console) -> None:
     chart.draw(report, target.with_suffix(".png"))
     table.show(report, screen)
     table.show_lock_holds(report, screen)
+    table.show_reports(report, screen)
     table.show_claims(held, screen)
     where = target.relative_to(paths.ROOT)
     screen.print(f"Written: {where}, {where.with_suffix('.png')}", highlight=False)

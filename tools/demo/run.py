@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tools.demo import scenarios
+from tools.demo import bitmap_figures, scenarios
 from tools.demo.settings import Settings
-from tools.guest import console, drivers, migration, paths
+from tools.guest import bitmap, console, drivers, migration, paths
 from tools.guest.drivers import Driver
 from tools.guest.guest import Guest
-from tools.guest.machine import Balloon, Machine
+from tools.guest.machine import Machine
 
 _DEADLINE = 600.0
 _RUST_EXTRAS = {"longest_hold_ns": "longest_lock_hold_ns", "max_batch_entries": "max_batch_entries"}
@@ -29,7 +29,10 @@ def run(
         kernel=paths.kernel("plain"),
         modules={driver.module: modules[driver.module]},
         memory_mib=settings.guest_mib,
-        balloon=Balloon(free_page_hint=driver.hint),
+        balloon=driver.balloon(),
+        read_only_disks=scenarios.disks(scenario, settings.guest_mib),
+        patched=settings.qemu == "QEMU_PATCHED",
+        trace=bitmap.TRACE if driver.bitmap else (),
         deadline=_DEADLINE,
     )
     logs = paths.LOGS / "demo" / f"{scenario}-{driver.name}"
@@ -39,6 +42,7 @@ def run(
         driver.load(source)
         say("filling memory")
         scenarios.prepare(source, scenario)
+        compared = bitmap_figures.compare(source, driver.order) if driver.bitmap else {}
         with Guest(machine, logs, "destination", incoming=True) as destination:
             scenarios.start_load(source)
             say("migrating")
@@ -51,7 +55,7 @@ def run(
             )
             say("verifying")
             checked = scenarios.verify(destination, scenario)
-            extras = _rust_extras(destination) if driver.is_rust else {}
+            extras = _extras(driver, source, destination)
             console.check([source.console_log, destination.console_log])
     return {
         "driver": driver.name,
@@ -71,9 +75,13 @@ def run(
         "pages_verified": checked.pages,
         "pages_wrong": checked.wrong,
         **extras,
+        **compared,
     }
 
 
-def _rust_extras(guest: Guest) -> dict[str, Any]:
-    counted = drivers.counters(guest)
-    return {new: counted[old] for old, new in _RUST_EXTRAS.items() if old in counted}
+def _extras(driver: Driver, source: Guest, destination: Guest) -> dict[str, Any]:
+    if not driver.is_rust:
+        return {}
+    counted = (bitmap if driver.bitmap else drivers).counters(destination)
+    extras = {new: counted[old] for old, new in _RUST_EXTRAS.items() if old in counted}
+    return extras | (bitmap_figures.of_migration(source, destination) if driver.bitmap else {})

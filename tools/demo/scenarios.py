@@ -5,8 +5,10 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
+from pathlib import Path
 
-from tools.guest import hinting
+from tools.guest import drivers, file_cache, hinting
+from tools.guest.drivers import Driver
 from tools.guest.guest import Guest
 
 # Content that is verified afterwards; small beside what is skipped, so that the bytes of the
@@ -19,7 +21,11 @@ CHURN_CHUNK_KIB = 256
 CHURN_KEEP_MS = 2000
 # Memory that stays free when "most" of it is filled.
 SPARE_MIB = 256
+PAGE = 4096
 HUGE_BLOCK = 2 << 20
+# In `page-cache`: so many disks of a sixteenth of the guest's memory each.
+CACHE_DISKS = 13
+CACHE_SHARE = 16
 FILL_DEADLINE = 180.0
 # Free pages in the CPUs' own lists that are too few to matter.
 FEW_KIB = 4096
@@ -39,6 +45,25 @@ class Checked:
         return self.pages > 0 and self.wrong == 0
 
 
+_HINTING = (drivers.NONE, drivers.C, drivers.HOLD, drivers.WALK)
+_BITMAP = (drivers.BITMAP, drivers.BITMAP_DROP)
+# Drivers that are as good as another one in a scenario are left out there.
+DRIVERS: dict[str, tuple[Driver, ...]] = {
+    "idle": (*_HINTING, *_BITMAP),
+    "dirty-then-free": (*_HINTING, *_BITMAP),
+    "fragmented": (*_HINTING, *_BITMAP),
+    "fragmented-4k": (drivers.C, *_BITMAP, drivers.BITMAP_FINE),
+    "page-cache": (drivers.C, *_BITMAP),
+}
+
+
+def disks(scenario: str, guest_mib: int) -> tuple[Path, ...]:
+    """Disks that the guest has only to read them."""
+    if scenario != "page-cache":
+        return ()
+    return (file_cache.disk(guest_mib // CACHE_SHARE),) * CACHE_DISKS
+
+
 def prepare(guest: Guest, scenario: str) -> None:
     """Kept memory, and whatever the scenario does with the rest."""
     agent = guest.agent
@@ -52,6 +77,12 @@ def prepare(guest: Guest, scenario: str) -> None:
         mib = agent.mem_free_kib() // 1024 - 2 * SPARE_MIB
         agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2, huge=True)
         agent.call("thin", name="large", block=HUGE_BLOCK)
+    elif scenario == "fragmented-4k":
+        mib = agent.mem_free_kib() // 1024 - 2 * SPARE_MIB
+        agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2)
+        agent.call("thin", name="large", block=PAGE)
+    elif scenario == "page-cache":
+        file_cache.fill(guest)
     hinting.wait_until(
         lambda: hinting.cpu_lists_kib(guest) < FEW_KIB, "free pages settle", SETTLE_DEADLINE
     )
@@ -92,8 +123,11 @@ def verify(guest: Guest, scenario: str) -> Checked:
         agent.call("rewrite-stop"),
         agent.call("verify", name="kept"),
     ]
-    if scenario == "fragmented":
+    if scenario.startswith("fragmented"):
         verdicts.append(agent.call("verify", FILL_DEADLINE, name="large"))
+    elif scenario == "page-cache":
+        pages, wrong = file_cache.check(guest)
+        verdicts.append({"pages": pages, "wrong": wrong})
     return Checked(
         pages=sum(verdict["pages"] for verdict in verdicts),
         wrong=sum(verdict["wrong"] for verdict in verdicts),

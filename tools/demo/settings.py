@@ -4,13 +4,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
 from dataclasses import dataclass
 
+from tools.demo import scenarios
 from tools.guest import drivers, memory
+from tools.guest.choice import choice
+from tools.guest.drivers import Driver
 from tools.guest.errors import ToolError
-
-SCENARIOS = ("idle", "dirty-then-free", "fragmented")
 
 
 @dataclass(frozen=True)
@@ -21,23 +21,29 @@ class Settings:
     # Bytes per second that the migration may use, 0: no limit.
     bandwidth: int
 
+    def runs(self) -> list[tuple[str, tuple[Driver, ...]]]:
+        """The scenarios, and the chosen drivers of each."""
+        chosen = [
+            (name, tuple(driver for driver in known if driver.name in self.drivers))
+            for name, known in scenarios.DRIVERS.items()
+            if name in self.scenarios
+        ]
+        return [(name, found) for name, found in chosen if found]
+
+    @property
+    def qemu(self) -> str:
+        """Which QEMU it is, for all runs alike: what is compared are the drivers."""
+        bitmap = any(driver.bitmap for _, found in self.runs() for driver in found)
+        return "QEMU_PATCHED" if bitmap else "QEMU"
+
 
 def from_environment() -> Settings:
     return Settings(
         guest_mib=memory.parse_mib(os.environ.get("GUEST_MEM") or "4G"),
-        scenarios=_choice("DEMO_SCENARIOS", SCENARIOS),
-        drivers=_choice("DEMO_DRIVERS", drivers.ALL),
+        scenarios=choice("DEMO_SCENARIOS", scenarios.DRIVERS),
+        drivers=choice("DEMO_DRIVERS", drivers.ALL),
         bandwidth=_bandwidth(os.environ.get("DEMO_BANDWIDTH") or "125"),
     )
-
-
-def _choice(name: str, known: Collection[str]) -> tuple[str, ...]:
-    """A list separated by commas or blanks; empty means all."""
-    wanted = os.environ.get(name, "").replace(",", " ").split()
-    unknown = [word for word in wanted if word not in known]
-    if unknown:
-        raise ToolError(f"{name}: {', '.join(unknown)} is unknown: choose from {', '.join(known)}")
-    return tuple(word for word in known if not wanted or word in wanted)
 
 
 def _bandwidth(text: str) -> int:

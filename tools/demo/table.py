@@ -43,11 +43,24 @@ def show(report: dict[str, Any], console: Console) -> None:
 def show_lock_holds(report: dict[str, Any], console: Console) -> None:
     for scenario in report["scenarios"]:
         for run in scenario["runs"]:
-            # Only `walk` takes the lock.
+            # `hold` does not take it.
             if entries := run.get("max_batch_entries"):
                 console.print(
                     f"{scenario['name']}, {run['driver']}: longest hold of a zone's lock "
                     f"{run['longest_lock_hold_ns'] / 1000:,.0f} µs, at most {entries} entries",
+                    highlight=False,
+                    soft_wrap=True,
+                )
+
+
+def show_reports(report: dict[str, Any], console: Console) -> None:
+    for scenario in report["scenarios"]:
+        for run in scenario["runs"]:
+            if found := run.get("report"):
+                console.print(
+                    f"{scenario['name']}, {run['driver']}: {found['blocks']:,} of"
+                    f" {found['blocks_free_before']:,} free blocks of order {found['order']}"
+                    f" reported in {found['ms']:,.0f} ms",
                     highlight=False,
                     soft_wrap=True,
                 )
