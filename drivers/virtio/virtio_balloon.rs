@@ -41,6 +41,8 @@ mod hold;
 mod moving;
 #[path = "virtio_balloon/oom.rs"]
 mod oom;
+#[path = "virtio_balloon/outbox.rs"]
+mod outbox;
 #[path = "virtio_balloon/pfn_buffer.rs"]
 mod pfn_buffer;
 #[path = "virtio_balloon/policy.rs"]

@@ -68,6 +68,7 @@ use crate::{
     },
     counters::BitmapCounters,
     failure,
+    outbox::Outbox,
     policy::Policy, //
 };
 
@@ -119,39 +120,6 @@ impl Buffer for BitmapBuffer {
     }
 }
 
-/// What is to go into the virtqueue, the oldest first.
-struct Outbox([Option<BitmapBuffer>; SLOTS + 1]);
-
-impl Outbox {
-    const fn new() -> Self {
-        Self([const { None }; SLOTS + 1])
-    }
-
-    /// Adds one. There is room: there are no more buffers than places.
-    fn push(&mut self, buffer: BitmapBuffer) {
-        if let Some(place) = self.0.iter_mut().find(|place| place.is_none()) {
-            *place = Some(buffer);
-        }
-    }
-
-    fn pop(&mut self) -> Option<BitmapBuffer> {
-        // All move up by one place.
-        let mut moving = None;
-        for place in self.0.iter_mut().rev() {
-            core::mem::swap(place, &mut moving);
-        }
-        moving
-    }
-
-    /// Puts the one back that was popped last.
-    fn put_back(&mut self, buffer: BitmapBuffer) {
-        let mut moving = Some(buffer);
-        for place in self.0.iter_mut() {
-            core::mem::swap(place, &mut moving);
-        }
-    }
-}
-
 /// Where the answer to a request is.
 #[expect(
     clippy::large_enum_variant,
@@ -190,7 +158,8 @@ struct Current {
 
 /// What the work item needs from one run to the next.
 struct State {
-    outbox: Outbox,
+    /// What is to go into the virtqueue: all slots and the bitmap at most.
+    outbox: Outbox<BitmapBuffer, { SLOTS + 1 }>,
     /// Buffers were added that the device was not notified of.
     unnotified: bool,
     current: Option<Current>,
