@@ -24,6 +24,7 @@ CONFIGURE=(
 	--enable-system
 	--enable-tcg
 	--enable-kvm
+	--enable-fdt=system
 	--enable-trace-backends=log
 	--disable-debug-info
 	--disable-werror
