@@ -75,6 +75,7 @@ def _begin(guest):
     return number
 
 
+@pytest.mark.kasan
 @pytest.mark.parametrize("way", WAYS)
 def test_in_the_middle(guest, way):
     leave, come_back = WAYS[way]
