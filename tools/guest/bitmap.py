@@ -201,9 +201,7 @@ def counters(guest: Guest) -> dict[str, int | str]:
 
 
 def counter(guest: Guest, name: str) -> int:
-    value = counters(guest)[name]
-    assert isinstance(value, int), f"{name} is {value!r}"
-    return value
+    return drivers.counter(guest, name, _COUNTERS)
 
 
 def accepted(guest: Guest) -> bool:

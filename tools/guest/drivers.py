@@ -111,7 +111,7 @@ def counters(guest: Guest, path: str = HINTING) -> dict[str, int | str]:
     return values
 
 
-def counter(guest: Guest, name: str) -> int:
-    value = counters(guest)[name]
+def counter(guest: Guest, name: str, path: str = HINTING) -> int:
+    value = counters(guest, path)[name]
     assert isinstance(value, int), f"{name} is {value!r}"
     return value

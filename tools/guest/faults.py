@@ -7,7 +7,7 @@ of other tasks and of the test itself never do, whoever runs the driver's code.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,8 @@ PAGES = "fail_page_alloc"
 QUEUES = "fail_virtqueue"
 # Longer than the deepest call.
 _DEPTH = 32
+# More requests than any driver makes.
+_MANY = 400
 
 
 @dataclass
@@ -64,6 +66,14 @@ def _restrict(guest: Guest, start: int, end: int) -> None:
         f" echo N > {_DEBUG}/{PAGES}/ignore-gfp-highmem;"
         f" echo 0 > {_DEBUG}/{PAGES}/min-order"
     )
+
+
+def each(attempt: Callable[[int], bool]) -> int:
+    """Calls `attempt` with 1, 2, 3... until no fault happens; returns how many did."""
+    for nth in range(1, _MANY):
+        if not attempt(nth):
+            return nth - 1
+    raise AssertionError(f"there is no end to faults after {_MANY}")
 
 
 def in_task(guest: Guest, nth: int, command: str) -> tuple[Fault, int]:

@@ -153,16 +153,12 @@ def test_slow_drop_does_not_hold_up_the_answer(guest):
         report = _ask(guest, ALL_CACHES)
         assert (report.caches, report.caches_result) == (0, TIMEOUT)
         assert report.set_bits > 0
-        # It may go on, and ends some time.
-        for _ in range(100):
-            report = _ask(guest, ALL_CACHES)
-            if report.caches_result == DROPPED:
-                break
-            # As long as it goes on, it is too soon for another one.
-            assert report.caches_result in (TIMEOUT, TOO_SOON)
-            time.sleep(0.1)
-        assert (report.caches, report.caches_result) == (ALL_CACHES, DROPPED)
-        assert file_cache.cached_kib(guest) < LITTLE_KIB
+        # As long as it goes on, it is too soon for another one. On a slow machine not even a drop
+        # of next to nothing is over in time.
+        assert _ask(guest, ALL_CACHES).caches_result in (TOO_SOON, TIMEOUT, DROPPED)
+        hinting.wait_until(
+            lambda: file_cache.cached_kib(guest) < LITTLE_KIB, "the drop ends without anybody"
+        )
 
 
 def test_unbind_in_the_middle(guest):

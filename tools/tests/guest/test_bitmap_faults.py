@@ -8,8 +8,6 @@ import pytest
 from tools.guest import bitmap, contents, drivers, faults, paths, situations
 
 DRIVER = replace(drivers.BITMAP_DROP, caches="none")
-# More than any of this makes.
-MANY = 400
 # The first ones are the driver's, what comes then is that of dropping itself.
 FIRST = range(1, 13)
 DROPPED, FAILED = 1, 5
@@ -25,14 +23,6 @@ def _start(guests, machine):
     contents.keep(found)
     found.before = situations.load(found, DRIVER)
     return found
-
-
-def _each(attempt):
-    """Calls `attempt` with 1, 2, 3... until no fault happens; returns how many did."""
-    for nth in range(1, MANY):
-        if not attempt(nth):
-            return nth - 1
-    raise AssertionError(f"there is no end to faults after {MANY}")
 
 
 def _is_bound(guest):
@@ -71,7 +61,7 @@ def test_bind(guest):
             situations.unbind(guest, DRIVER)
         return fault.happened
 
-    count = _each(attempt)
+    count = faults.each(attempt)
     print(f"{count} requests for memory")
     assert count > 20
     _check_mended(guest)
@@ -95,7 +85,7 @@ def test_virtqueues(guests, machine, flavour):
             situations.unbind(guest, DRIVER)
         return fault.happened
 
-    count = _each(attempt)
+    count = faults.each(attempt)
     print(f"{count} operations")
     assert count > 5
     _check_mended(guest)

@@ -15,8 +15,6 @@ from tools.guest.machine import Balloon
 
 # What is inflated: few enough pages that all of this is quick.
 SOME_MIB = 8
-# More requests than any driver makes.
-MANY = 400
 
 
 class Subject:
@@ -70,14 +68,6 @@ class Subject:
         )
 
 
-def _each(attempt):
-    """Calls `attempt` with 1, 2, 3... until no fault happens; returns how many did."""
-    for nth in range(1, MANY):
-        if not attempt(nth):
-            return nth - 1
-    raise AssertionError(f"there is no end to faults after {MANY}")
-
-
 def test_load(guests, machine, driver):
     subject = Subject(guests, machine, driver)
     guest = subject.guest
@@ -97,7 +87,7 @@ def test_load(guests, machine, driver):
         subject.check_empty()
         return fault.happened
 
-    print(f"{driver.name}: {_each(attempt)} requests")
+    print(f"{driver.name}: {faults.each(attempt)} requests")
     driver.load(guest)
     subject.check_mended()
 
@@ -128,7 +118,7 @@ def test_bind(guests, machine, driver, what):
         subject.check_empty()
         return fault.happened
 
-    count = _each(attempt)
+    count = faults.each(attempt)
     print(f"{driver.name}: {what}: {count} requests")
     assert count or what == "unbind"
     subject.check_mended()
@@ -175,7 +165,7 @@ def test_work(guests, machine, driver, work):
         return fault.happened
 
     pages = [nth for nth in SOME if attempt(faults.PAGES, nth)]
-    slab = _each(lambda nth: attempt(faults.SLAB, nth))
+    slab = faults.each(lambda nth: attempt(faults.SLAB, nth))
     print(f"{driver.name}: {work}: pages {pages}, slab {slab}")
     assert pages or work in ("statistics", "report")
     subject.check_mended()
@@ -208,7 +198,7 @@ def test_virtqueues(guests, machine, flavour):
         situations.check_memory(guest, subject.before)
         return fault.happened
 
-    count = _each(attempt)
+    count = faults.each(attempt)
     print(f"{count} operations")
     assert count > 5
     subject.check_mended()

@@ -11,7 +11,7 @@ ROUNDS = 3
 SEED = 4
 SAFE = [drivers.BITMAP_DROP.name, drivers.HOLD.name]
 # Rounds in which pages are lost if there is anything that loses them.
-ENOUGH = 10
+ENOUGH = 30
 
 
 def _run(name, late, machine, logs, rounds):
