@@ -122,3 +122,24 @@ make_scratch() {
 	trap 'rm -rf "$SCRATCH"' EXIT
 	trap 'exit 130' INT TERM
 }
+
+# run_long NAME STEPS COMMAND...: runs a long COMMAND, whose output goes to $LOG; every now and then a line
+# tells what STEPS, a command, makes of that. It is in the background for that; as a process group of its own
+# (set -m), so that an interrupt can end all of it: what is left over would keep the lock.
+run_long() {
+	local name=$1 steps=$2 began=$SECONDS pid status=0
+	shift 2
+	set -m
+	"$@" >>"$LOG" 2>&1 </dev/null &
+	pid=$!
+	set +m
+	trap 'kill -- "-$pid" 2>/dev/null; exit 130' INT TERM HUP
+	while kill -0 "$pid" 2>/dev/null; do
+		sleep 1
+		[ $(((SECONDS - began) % 20)) -ne 0 ] || [ -n "${VBRS_QUIET:-}" ] ||
+			progress "$name: $("$steps"), $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
+	done
+	wait "$pid" || status=$?
+	trap - INT TERM HUP
+	return "$status"
+}

@@ -45,24 +45,14 @@ configure() {
 	verify_config
 }
 
-# In the background, to say every now and then how far it is; as a process group of its own (set -m),
-# so that an interrupt can end all of it: what is left over would keep the lock.
+steps_done() {
+	echo "$(grep -c '^  [A-Z]' "$LOG") steps done"
+}
+
 build() {
-	local jobs=${VBRS_JOBS:-$(nproc)} began=$SECONDS pid status=0
+	local jobs=${VBRS_JOBS:-$(nproc)}
 	progress "building the $FLAVOUR kernel with $jobs jobs (about 32 minutes of one core); log: $LOG"
-	set -m
-	kernel_make -j"$jobs" bzImage modules >>"$LOG" 2>&1 </dev/null &
-	pid=$!
-	set +m
-	trap 'kill -- "-$pid" 2>/dev/null; exit 130' INT TERM HUP
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 1
-		[ $(((SECONDS - began) % 20)) -ne 0 ] || [ -n "${VBRS_QUIET:-}" ] ||
-			progress "$FLAVOUR kernel: $(grep -c '^  [A-Z]' "$LOG") steps done, $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
-	done
-	wait "$pid" || status=$?
-	trap - INT TERM HUP
-	[ "$status" -eq 0 ] ||
+	run_long "$FLAVOUR kernel" steps_done kernel_make -j"$jobs" bzImage modules ||
 		die_with_log "$LOG" "the build of the $FLAVOUR kernel failed. The log is $LOG."
 	for file in arch/x86/boot/bzImage Module.symvers rust/libkernel.rmeta drivers/virtio/virtio_balloon.ko; do
 		[ -e "$TREE/$file" ] ||

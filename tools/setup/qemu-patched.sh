@@ -155,23 +155,15 @@ configure() {
 		die_with_log "$LOG" "cannot configure QEMU. Are the packages of tools/setup/packages installed ('make setup')? The log is $LOG."
 }
 
-# In the background, as in kernel.sh, to say how far it is and to be interruptible.
+steps_done() {
+	grep -o '^\[[0-9]*/[0-9]*\]' "$LOG" | tail -n 1
+}
+
 build() {
-	local jobs=${VBRS_JOBS:-$(nproc)} began=$SECONDS pid status=0
+	local jobs=${VBRS_JOBS:-$(nproc)}
 	progress "building QEMU $FOUND_QEMU_VERSION with $jobs jobs (about 6 minutes of one core); log: $LOG"
-	set -m
-	clean ninja -C "$TREE/build" -j "$jobs" "$TARGET" >>"$LOG" 2>&1 </dev/null 9>&- &
-	pid=$!
-	set +m
-	trap 'kill -- "-$pid" 2>/dev/null; exit 130' INT TERM HUP
-	while kill -0 "$pid" 2>/dev/null; do
-		sleep 1
-		[ $(((SECONDS - began) % 20)) -ne 0 ] || [ -n "${VBRS_QUIET:-}" ] ||
-			progress "QEMU: $(grep -o '^\[[0-9]*/[0-9]*\]' "$LOG" | tail -n 1) $(((SECONDS - began) / 60)) min $(((SECONDS - began) % 60)) s"
-	done
-	wait "$pid" || status=$?
-	trap - INT TERM HUP
-	[ "$status" -eq 0 ] || die_with_log "$LOG" "the build of QEMU failed. The log is $LOG."
+	run_long QEMU steps_done clean ninja -C "$TREE/build" -j "$jobs" "$TARGET" ||
+		die_with_log "$LOG" "the build of QEMU failed. The log is $LOG."
 }
 
 # Away from the build's directory, next to which QEMU would look for its firmware.
