@@ -381,7 +381,7 @@ def test_interrupted_kernel_build(run, cache, fake_source, tree, value, command)
     fake_source("sleep 300")
     env = os.environ | {"XDG_CACHE_HOME": str(cache.parent)}
     # What the other steps made is there already.
-    for name in ("venv", "tools"):
+    for name in ("venv", "tools", "qemu"):
         (cache / name).symlink_to(Path(value("CACHE")) / name)
     builder = subprocess.Popen(command, cwd=tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     for _ in range(100):
@@ -389,6 +389,7 @@ def test_interrupted_kernel_build(run, cache, fake_source, tree, value, command)
             break
         time.sleep(0.1)
     else:
+        builder.terminate()
         pytest.fail("the build did not begin")
     builder.terminate()
     assert builder.wait(timeout=20) != 0
