@@ -128,8 +128,7 @@ pub(crate) struct Balloon {
 
 impl Balloon {
     /// Returns the policy for a device, as far as the guest and the device allow it.
-    fn policy(dev: &virtio::Device<device::Bound>, maps: bool) -> Result<Policy> {
-        let mut policy = Policy::from_parameters()?;
+    fn policy(dev: &virtio::Device<device::Bound>, mut policy: Policy, maps: bool) -> Policy {
         if !dev.has_feature(FREE_PAGE_HINT) {
             policy.strategy = Strategy::Off;
         }
@@ -159,7 +158,7 @@ impl Balloon {
                 ),
             }
         }
-        Ok(policy)
+        policy
     }
 
     /// Sets hinting up, if the policy has it.
@@ -196,6 +195,7 @@ impl Balloon {
     /// Sets the free page bitmap up.
     fn bitmap(
         dev: &virtio::Device<device::Core<'_>>,
+        policy: Policy,
         workqueue: &Arc<OwnedQueue>,
         queue: Arc<virtio::Virtqueue<BitmapBuffer>>,
         counters: &Arc<BitmapCounters>,
@@ -211,7 +211,6 @@ impl Balloon {
             );
             return Ok(None);
         }
-        let policy = Policy::from_parameters()?;
         let item = Bitmap::new(policy, queue, ring, counters.clone());
         let work = dev.new_work(workqueue.clone(), item)?;
         dev_info!(
@@ -359,11 +358,12 @@ impl virtio::Driver for Balloon {
             let awake = Arc::pin_init(Awake::new(dev.as_ref().into()), GFP_KERNEL)?;
             let counters = Arc::new(BalloonCounters::new(), GFP_KERNEL)?;
 
-            let bitmap_counters = BitmapCounters::new(Policy::from_parameters()?.walk_batch.get());
+            let policy = Policy::from_parameters()?;
+            let bitmap_counters = BitmapCounters::new(policy.walk_batch.get());
             let bitmap_counters = Arc::new(bitmap_counters, GFP_KERNEL)?;
             let bitmap = if dev.has_feature(FREE_PAGE_BITMAP) {
                 let queue = queues.take(FREE_PAGE_VQ)?;
-                Self::bitmap(dev, &workqueue, queue, &bitmap_counters)?
+                Self::bitmap(dev, policy, &workqueue, queue, &bitmap_counters)?
             } else {
                 None
             };
@@ -377,7 +377,7 @@ impl virtio::Driver for Balloon {
                 Some(queue) => queue.bind(dev)?.maps(),
                 None => false,
             };
-            let policy = Self::policy(dev, maps)?;
+            let policy = Self::policy(dev, policy, maps);
             let hint_counters = HintCounters::new(policy.strategy, policy.walk_batch.get());
             let hint_counters = Arc::new(hint_counters, GFP_KERNEL)?;
             let hinting = match queue {
