@@ -5,6 +5,7 @@ Nothing here skips: a check that cannot run has failed.
 """
 
 import os
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -73,3 +74,11 @@ def fake(tmp_path: Path) -> Callable[[str, str], Path]:
         return directory
 
     return fake
+
+
+@pytest.fixture
+def cache(value, tmp_path: Path) -> Path:
+    """A cache that knows the real one's tools and source, but has no kernel and no QEMU."""
+    cache = tmp_path / "cache/virtio-balloon-rs"
+    shutil.copytree(Path(value("CACHE")) / "state", cache / "state")
+    return cache

@@ -19,14 +19,6 @@ def _the_error(result):
 
 
 @pytest.fixture
-def cache(value, tmp_path: Path) -> Path:
-    """A cache that knows where the source is, but has no QEMU."""
-    cache = tmp_path / "cache/virtio-balloon-rs"
-    shutil.copytree(Path(value("CACHE")) / "state", cache / "state")
-    return cache
-
-
-@pytest.fixture
 def describe(tmp_path: Path, cache: Path):
     """Makes a description of a source package that says so and so, in a cache without source."""
     (cache / "state/qemu-source.env").unlink()

@@ -185,14 +185,6 @@ def test_no_clang(make, kdir):
 
 
 @pytest.fixture
-def cache(value, tmp_path: Path) -> Path:
-    """A cache that knows the real one's tools and source, but has no kernel."""
-    cache = tmp_path / "cache/virtio-balloon-rs"
-    shutil.copytree(Path(value("CACHE")) / "state", cache / "state")
-    return cache
-
-
-@pytest.fixture
 def entry(cache: Path, value) -> Path:
     """The place of the check kernel in that cache, half-built."""
     entry = cache / "kernel" / Path(value("GUEST_KERNEL_CHECK")).parents[3].name
