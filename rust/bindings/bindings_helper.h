@@ -16,6 +16,7 @@
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_balloon_bitmap.h>
 #include <linux/virtio_config.h>
+#include <linux/virtio_ring.h>
 #include <uapi/linux/virtio_ids.h>
 #include <uapi/linux/virtio_ring.h>
 

@@ -15,6 +15,7 @@
 #include "drop_caches.c"
 #include "fault.c"
 #include "mm.c"
+#include "mock.c"
 #include "pm.c"
 #include "sync.c"
 #include "thread.c"

@@ -36,6 +36,8 @@ mod config;
 mod fault;
 mod feature;
 mod lifecycle;
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+pub mod mock;
 mod out_bitmap;
 mod report_queue;
 mod virtqueue;

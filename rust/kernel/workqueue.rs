@@ -202,6 +202,13 @@ impl<T: StoppableWorkItem> StoppableWork<T> {
         }
     }
 
+    /// Waits until the work has run if it is queued, and not only waits for its time.
+    #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+    pub(crate) fn flush(&self) {
+        // SAFETY: The work is initialised.
+        unsafe { bindings::flush_work(&raw mut (*self.work.get()).work) };
+    }
+
     /// # Safety
     ///
     /// To be called by the kernel alone, for the work of a `StoppableWork<T>` that was queued.

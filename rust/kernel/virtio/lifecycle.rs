@@ -49,6 +49,10 @@ pub(super) trait Resource: Send + Sync {
 
     /// The device was reset, and will not touch memory of ours again.
     fn after_reset(&self) {}
+
+    /// Waits until what was begun is done, as far as it has not to wait itself.
+    #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+    fn settle(&self) {}
 }
 
 /// The resources of a device, the last one first.
@@ -293,6 +297,20 @@ impl Lifecycle {
         unsafe { bindings::virtio_device_shutdown(dev.as_raw()) };
         for resource in life.resources.lock().iter() {
             resource.after_reset();
+        }
+    }
+
+    /// Waits until the driver has done what it was told to, as far as it does not have to wait.
+    ///
+    /// # Safety
+    ///
+    /// The life must have begun, and must not end meanwhile.
+    #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+    pub(super) unsafe fn settle(vdev: *mut bindings::virtio_device) {
+        // SAFETY: By the safety requirement.
+        let life = unsafe { Self::of(vdev) };
+        for resource in life.resources.lock().iter() {
+            resource.settle();
         }
     }
 

@@ -86,6 +86,11 @@ impl<T: DeviceWorkItem> Resource for DeviceWork<T> {
     fn stop(&self) {
         self.work.stop();
     }
+
+    #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+    fn settle(&self) {
+        self.work.flush();
+    }
 }
 
 /// Returns the lock classes of the work of all devices; not in generic code for the reason that
