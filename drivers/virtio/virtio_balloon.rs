@@ -131,6 +131,14 @@ module! {
             description: "Give memory to the host when it asks for it (default); 0 leaves the \
                           balloon empty, whatever its target",
         },
+        statistics: bool {
+            default: true,
+            description: "Tell the host how the guest uses its memory (default); 0: do not",
+        },
+        free_page_reporting: bool {
+            default: true,
+            description: "Report free blocks to the host, for it to discard (default); 0: do not",
+        },
         page_reporting_order: i32 {
             default: -1,
             description: "Smallest order of blocks in free page reporting, 0 to the highest \

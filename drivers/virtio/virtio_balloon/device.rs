@@ -309,6 +309,12 @@ impl virtio::Driver for Balloon {
             negotiation.refuse(REPORTING);
         }
         let policy = Policy::from_parameters()?;
+        if !policy.statistics {
+            negotiation.refuse(STATS_VQ);
+        }
+        if !policy.reporting {
+            negotiation.refuse(REPORTING);
+        }
         if !policy.bitmap {
             negotiation.refuse(FREE_PAGE_BITMAP);
         } else if negotiation.accepts(FREE_PAGE_BITMAP) && mm::free_pages_have_content() {

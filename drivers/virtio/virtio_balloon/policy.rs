@@ -100,6 +100,10 @@ pub(crate) struct Policy {
     pub(crate) walk_batch: NonZero<usize>,
     /// Whether the guest gives memory away at all.
     pub(crate) inflate: bool,
+    /// Whether the host gets statistics.
+    pub(crate) statistics: bool,
+    /// Whether free blocks are reported.
+    pub(crate) reporting: bool,
     /// The smallest order of blocks that are reported.
     pub(crate) reporting_order: ReportingOrder,
     /// Whether the host may ask for a bitmap of the free memory.
@@ -115,6 +119,8 @@ struct Parameters {
     hint_order: i32,
     walk_batch: u32,
     inflate: bool,
+    statistics: bool,
+    reporting: bool,
     reporting_order: i32,
     bitmap: bool,
     drop_caches: u32,
@@ -145,6 +151,8 @@ impl Policy {
             hint_order: module_parameters::free_page_hint_order.value(),
             walk_batch: module_parameters::free_page_walk_batch.value(),
             inflate: module_parameters::inflate.value(),
+            statistics: module_parameters::statistics.value(),
+            reporting: module_parameters::free_page_reporting.value(),
             reporting_order: module_parameters::page_reporting_order.value(),
             bitmap: module_parameters::free_page_bitmap.value(),
             drop_caches: module_parameters::drop_caches.value(),
@@ -190,6 +198,8 @@ impl Policy {
             hint_order,
             walk_batch,
             inflate: given.inflate,
+            statistics: given.statistics,
+            reporting: given.reporting,
             reporting_order,
             bitmap: given.bitmap,
             drop_caches: DropPolicy {
@@ -211,6 +221,8 @@ mod tests {
         hint_order: -1,
         walk_batch: 512,
         inflate: true,
+        statistics: true,
+        reporting: true,
         reporting_order: -1,
         bitmap: false,
         drop_caches: 0,
