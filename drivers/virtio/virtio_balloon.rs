@@ -25,6 +25,8 @@ mod bitmap;
 mod bitmap_request;
 #[path = "virtio_balloon/cache_drop.rs"]
 mod cache_drop;
+#[path = "virtio_balloon/clock.rs"]
+mod clock;
 #[path = "virtio_balloon/counters.rs"]
 mod counters;
 #[path = "virtio_balloon/device.rs"]
@@ -59,6 +61,9 @@ mod source;
 mod stats;
 #[path = "virtio_balloon/target.rs"]
 mod target;
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+#[path = "virtio_balloon/tests.rs"]
+mod tests;
 #[path = "virtio_balloon/walk.rs"]
 mod walk;
 
@@ -67,6 +72,9 @@ mod walk;
 struct BalloonModule {
     #[pin]
     _driver: driver::Registration<virtio::Adapter<device::Balloon>>,
+    #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+    #[pin]
+    _dead_report: kernel::debugfs::File<tests::dead_report::DeadReport>,
 }
 
 impl InPlaceModule for BalloonModule {
@@ -74,7 +82,15 @@ impl InPlaceModule for BalloonModule {
         pin_init::pin_init_scope(move || {
             // An unknown value must not pass for another one: it may be a matter of data loss.
             policy::Policy::from_parameters()?;
+            #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+            let dir = kernel::debugfs::Dir::new(c"virtio_balloon_rs-tests");
             Ok(try_pin_init!(Self {
+                #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+                _dead_report <- dir.write_callback_file(
+                    c"dead_report",
+                    tests::dead_report::DeadReport::new(),
+                    &|device, reader| device.command(reader),
+                ),
                 _driver <- driver::Registration::new(
                     <Self as kernel::ModuleMetadata>::NAME,
                     module,

@@ -18,6 +18,13 @@ static int next_thread_entry(void *data)
 	module_put_and_kthread_exit(0);
 }
 
+/* Keeps the module loaded for good, unless it is already being unloaded. */
+__rust_helper void rust_helper_next_pin_module(void)
+{
+	if (!try_module_get(THIS_MODULE))
+		pr_debug("the module is being unloaded\n");
+}
+
 /* Runs a thread that nobody waits for. The module stays loaded as long as it runs. */
 __rust_helper int rust_helper_next_run_thread(void *start, const char *name)
 {

@@ -40,6 +40,7 @@ mod lifecycle;
 pub mod mock;
 mod out_bitmap;
 mod report_queue;
+mod report_sleep;
 mod virtqueue;
 mod work;
 
@@ -65,6 +66,7 @@ pub use self::out_bitmap::{
     BITS_PER_PIECE, //
 };
 pub use self::report_queue::ReportQueue;
+pub use self::report_sleep::ReportSleep;
 pub use self::virtqueue::{
     Queue,
     QueueGuard,
@@ -93,6 +95,7 @@ use crate::{
         to_result, //
     },
     prelude::*,
+    sync::atomic::Full,
     types::Opaque,
     ThisModule, //
 };
@@ -223,10 +226,16 @@ impl<T: Driver> Adapter<T> {
         // so `Device::set_drvdata()` has been called with data of this type.
         let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
 
+        // SAFETY: The life has begun in `probe_callback()` and ends in `remove_callback()`.
+        let frozen = unsafe { Lifecycle::frozen(vdev.as_raw()) };
+        if frozen.xchg(true, Full) {
+            // Ahead of the transport, see `Lifecycle::freeze_early()`.
+            return 0;
+        }
+
         T::freeze(vdev, data);
 
-        // SAFETY: The life has begun in `probe_callback()` and ends in `remove_callback()`. The
-        // bus has disabled the callback for configuration changes.
+        // SAFETY: As above. The bus has disabled the callback for configuration changes.
         unsafe { Lifecycle::reset(vdev) };
         0
     }
@@ -242,8 +251,11 @@ impl<T: Driver> Adapter<T> {
         // driver, so `Device::set_drvdata()` has been called with data of this type.
         let data = unsafe { vdev.as_ref().drvdata_borrow::<T::Data<'_>>() };
 
+        // SAFETY: The life has begun in `probe_callback()` and ends in `remove_callback()`.
+        unsafe { Lifecycle::frozen(vdev.as_raw()) }.xchg(false, Full);
+
         from_result(|| {
-            // SAFETY: The life has begun in `probe_callback()` and ends in `remove_callback()`.
+            // SAFETY: As above.
             let restored = unsafe { Lifecycle::restore(vdev) };
             if let Err(error) = restored.and_then(|()| T::restore(vdev, data)) {
                 // SAFETY: As above. The device is not live, so no callback comes.

@@ -252,7 +252,7 @@ enum Next {
 pub(crate) struct Bitmap {
     policy: Policy,
     queue: Arc<Virtqueue<BitmapBuffer>>,
-    counters: Arc<BitmapCounters>,
+    pub(crate) counters: Arc<BitmapCounters>,
     ring: usize,
     #[pin]
     state: Mutex<State>,
@@ -467,6 +467,7 @@ impl Bitmap {
                 return Ok(then);
             }
             queue.lock().disable_callback();
+            mm::cond_resched();
         }
         Ok(Then::Done)
     }

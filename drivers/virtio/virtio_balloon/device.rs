@@ -14,6 +14,7 @@ use kernel::{
         PageReporting,
         ShrinkerRegistration, //
     },
+    pm::SleepNotifier,
     prelude::*,
     str::CString,
     sync::Arc,
@@ -24,7 +25,8 @@ use kernel::{
         DeviceWork,
         Feature,
         Negotiation,
-        QueueInfo, //
+        QueueInfo,
+        ReportSleep, //
     },
     workqueue::OwnedQueue, //
 };
@@ -60,13 +62,17 @@ use crate::{
     stats::Statistics, //
 };
 
-const MUST_TELL_HOST: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_MUST_TELL_HOST }>();
-const STATS_VQ: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_STATS_VQ }>();
-const DEFLATE_ON_OOM: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_DEFLATE_ON_OOM }>();
-const FREE_PAGE_HINT: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_HINT }>();
-const PAGE_POISON: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_PAGE_POISON }>();
-const FREE_PAGE_BITMAP: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_BITMAP }>();
-const REPORTING: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_REPORTING }>();
+pub(crate) const MUST_TELL_HOST: Feature =
+    Feature::of::<{ bindings::VIRTIO_BALLOON_F_MUST_TELL_HOST }>();
+pub(crate) const STATS_VQ: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_STATS_VQ }>();
+pub(crate) const DEFLATE_ON_OOM: Feature =
+    Feature::of::<{ bindings::VIRTIO_BALLOON_F_DEFLATE_ON_OOM }>();
+pub(crate) const FREE_PAGE_HINT: Feature =
+    Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_HINT }>();
+pub(crate) const PAGE_POISON: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_PAGE_POISON }>();
+pub(crate) const FREE_PAGE_BITMAP: Feature =
+    Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_BITMAP }>();
+pub(crate) const REPORTING: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_REPORTING }>();
 
 // Indexes of the virtqueues in the specification's list (section 5.5.2).
 const INFLATE_VQ: usize = 0;
@@ -94,17 +100,29 @@ const QUEUES: [(&CStr, &[Feature]); 5] = [
 ];
 
 /// Hinting that is in use.
-struct ActiveHinting {
+pub(crate) struct ActiveHinting {
     // Dropped first: nobody asks for the memory any more when it goes.
     _shrinker: Option<ShrinkerRegistration<HeldPages>>,
     _oom: Option<Pin<KBox<OomNotifier<HeldPages>>>>,
-    work: Arc<DeviceWork<Hinting>>,
+    pub(crate) work: Arc<DeviceWork<Hinting>>,
 }
 
 /// Free page reporting that is in use.
 struct ActiveReporting {
-    registration: Pin<KBox<PageReporting<Reporter>>>,
+    _sleep: Pin<KBox<SleepNotifier<ReportSleep>>>,
+    /// There until it is dropped.
+    registration: Option<Pin<KBox<PageReporting<Reporter>>>>,
     reporter: Arc<Reporter>,
+}
+
+impl Drop for ActiveReporting {
+    fn drop(&mut self) {
+        let registration = self.registration.take();
+        if self.reporter.queue.is_stuck() {
+            // To end it is to wait for a report that does not return: the kernel keeps it.
+            core::mem::forget(registration);
+        }
+    }
 }
 
 /// The data of a device.
@@ -113,10 +131,10 @@ pub(crate) struct Balloon {
     // These are called by the kernel, and are the first to go.
     _oom: Option<Pin<KBox<OomNotifier<Resizing>>>>,
     reporting: Option<ActiveReporting>,
-    hinting: Option<ActiveHinting>,
-    bitmap: Option<Arc<DeviceWork<Bitmap>>>,
+    pub(crate) hinting: Option<ActiveHinting>,
+    pub(crate) bitmap: Option<Arc<DeviceWork<Bitmap>>>,
     statistics: Option<Arc<DeviceWork<Statistics>>>,
-    resizing: Arc<DeviceWork<Resizing>>,
+    pub(crate) resizing: Arc<DeviceWork<Resizing>>,
     awake: Arc<Awake>,
     #[pin]
     _hinting_file: debugfs::File<Arc<HintCounters>>,
@@ -232,8 +250,9 @@ impl Balloon {
         if !dev.has_feature(REPORTING) {
             return Ok(None);
         }
-        let queue = queues.take_report_queue(REPORTING_VQ)?;
+        let queue = Arc::new(queues.take_report_queue(REPORTING_VQ)?, GFP_KERNEL)?;
         let capacity = queue.size(dev)?;
+        let _sleep = ReportSleep::watch(dev, queue.clone())?;
         let reporter = Reporter {
             queue,
             access: access.clone(),
@@ -245,7 +264,8 @@ impl Balloon {
             GFP_KERNEL,
         )?;
         Ok(Some(ActiveReporting {
-            registration,
+            _sleep,
+            registration: Some(registration),
             reporter,
         }))
     }
@@ -472,14 +492,16 @@ impl virtio::Driver for Balloon {
         if let Some(bitmap) = &this.bitmap {
             bitmap.enqueue();
         }
-        if let Some(reporting) = &this.reporting {
-            match reporting.registration.register() {
+        let reporting = this.reporting.as_ref();
+        if let Some(registration) = reporting.and_then(|reporting| reporting.registration.as_ref())
+        {
+            match registration.register() {
                 // After a suspend it still is.
                 Ok(false) => {}
                 Ok(true) => dev_info!(
                     dev,
                     "free page reporting: order {}\n",
-                    reporting.registration.current_order()
+                    registration.current_order()
                 ),
                 Err(error) => dev_warn!(
                     dev,

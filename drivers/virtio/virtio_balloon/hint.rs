@@ -69,8 +69,8 @@ static_assert!(offset_of!(bindings::virtio_balloon_config, __bindgen_anon_1) == 
 #[pin_data]
 pub(crate) struct Hinting {
     queue: Arc<Virtqueue<HintBuffer>>,
-    held: Arc<HeldPages>,
-    counters: Arc<HintCounters>,
+    pub(crate) held: Arc<HeldPages>,
+    pub(crate) counters: Arc<HintCounters>,
     /// The configuration has changed since the command id was read.
     command_is_stale: AtomicFlag,
     #[pin]
@@ -402,10 +402,12 @@ impl Hinting {
                     if queue.is_broken() {
                         return Err(EIO);
                     }
-                    let mut queue = queue.lock();
-                    if queue.lent() == 0 || queue.enable_callback() {
+                    let mut guard = queue.lock();
+                    if guard.lent() == 0 || guard.enable_callback() {
                         break;
                     }
+                    drop(guard);
+                    mm::cond_resched();
                 }
             }
         }

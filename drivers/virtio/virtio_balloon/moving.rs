@@ -48,6 +48,21 @@ pub(crate) enum Moving {
     Stuck(#[allow(dead_code, reason = "kept for its page")] PfnBuffer),
 }
 
+impl Moving {
+    /// Loses the pages that are not in a virtqueue: nobody will ever use them again. Returns how
+    /// many they are.
+    pub(crate) fn lose(self) -> usize {
+        match self {
+            Self::None | Self::Leaving | Self::Undoing => 0,
+            Self::Arriving(buffer) | Self::Arrived(buffer) | Self::Stuck(buffer) => {
+                let pages = buffer.pages().len();
+                core::mem::forget(buffer);
+                pages
+            }
+        }
+    }
+}
+
 /// Replaces a page of the balloon by another one.
 pub(crate) fn replace(this: &Balloon, new: BalloonPage, old: BalloonPage) -> Result {
     this.access.with(|dev| start(this, dev, new, old))??;
@@ -61,6 +76,12 @@ pub(crate) fn replace(this: &Balloon, new: BalloonPage, old: BalloonPage) -> Res
             if let Moving::Arriving(buffer) = core::mem::replace(&mut state.moving, Moving::Undoing)
             {
                 state.put_buffer(buffer);
+            }
+            if state.late_silence.is_over() {
+                pr_warn!(
+                    "the host did not acknowledge a page that is to be moved within {} ms\n",
+                    TIMEOUT_MS
+                );
             }
             return Err(EAGAIN);
         }

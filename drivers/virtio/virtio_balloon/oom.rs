@@ -9,6 +9,7 @@ use kernel::{
 };
 
 use crate::{
+    clock::after,
     pfn_buffer::{
         Purpose,
         MAX_PAGES, //
@@ -28,6 +29,9 @@ pub(crate) const PRIORITY_OF_HINTS: i32 = PRIORITY + 1;
 /// How long to wait for the host while nobody in the guest gets memory.
 const TIMEOUT_MS: Msecs = 1000;
 
+/// How long the host gets no more memory, even if it changes its target at once.
+const PAUSE_MS: Msecs = 2000;
+
 impl OomHandler for Resizing {
     fn free_pages(&self) -> usize {
         let this = &*self.0;
@@ -40,6 +44,7 @@ impl OomHandler for Resizing {
             Sizing::reap(this, dev, &queues, &mut state);
             // More memory for the host would be more of the same.
             state.held_back = true;
+            state.retry_at = after(PAUSE_MS);
             let taken =
                 Sizing::deflate(this, dev, &queues, &mut state, MAX_PAGES, Purpose::Oom, 0)?;
             state.urgent = state.urgent.saturating_add(taken);
@@ -50,6 +55,13 @@ impl OomHandler for Resizing {
         };
         if !Sizing::wait(this, TIMEOUT_MS, |state| state.urgent == 0) {
             // They are free when the host gets round to it.
+            if this.state.lock().late_silence.is_over() {
+                pr_warn!(
+                    "no memory is left, and the host did not take {} pages back within {} ms\n",
+                    taken,
+                    TIMEOUT_MS
+                );
+            }
             return 0;
         }
         let _ = this

@@ -116,4 +116,9 @@ impl Buffer for PfnBuffer {
         self.numbers
             .prefix(self.pages.len().saturating_mul(PER_PAGE))
     }
+
+    fn pages(&self) -> usize {
+        // And the one that the numbers are in.
+        self.pages.len().saturating_add(1)
+    }
 }

@@ -146,7 +146,7 @@ impl Policy {
     ///
     /// Returns [`EINVAL`], and says in the log what to do, if one has an unknown value.
     pub(crate) fn from_parameters() -> Result<Self> {
-        Self::new(&Parameters {
+        let given = Parameters {
             hint: module_parameters::free_page_hint.value(),
             hint_order: module_parameters::free_page_hint_order.value(),
             walk_batch: module_parameters::free_page_walk_batch.value(),
@@ -158,8 +158,10 @@ impl Policy {
             drop_caches: module_parameters::drop_caches.value(),
             drop_caches_interval_s: module_parameters::drop_caches_interval_s.value(),
             drop_caches_wait_ms: module_parameters::drop_caches_wait_ms.value(),
-        })
-        .map_err(|invalid| {
+        };
+        #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+        let given = testing::instead_of(given);
+        Self::new(&given).map_err(|invalid| {
             pr_err!("{}\n", invalid);
             EINVAL
         })
@@ -208,6 +210,92 @@ impl Policy {
                 wait_ms: given.drop_caches_wait_ms,
             },
         })
+    }
+}
+
+/// Parameters that a test has chosen for the devices that it creates.
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+pub(crate) mod testing {
+    use super::Parameters;
+    use kernel::sync::atomic::{
+        Atomic,
+        AtomicFlag,
+        Relaxed, //
+    };
+
+    static CHOSEN: AtomicFlag = AtomicFlag::new(false);
+    static HINT: Atomic<u32> = Atomic::new(1);
+    static BATCH: Atomic<u32> = Atomic::new(512);
+    static INFLATE: AtomicFlag = AtomicFlag::new(true);
+    static BITMAP: AtomicFlag = AtomicFlag::new(false);
+    static DROP: Atomic<u32> = Atomic::new(0);
+    static INTERVAL: Atomic<u32> = Atomic::new(0);
+
+    /// What a test can choose.
+    #[derive(Clone, Copy, Debug)]
+    pub(crate) struct Choice {
+        pub(crate) hint: u32,
+        pub(crate) walk_batch: u32,
+        pub(crate) inflate: bool,
+        pub(crate) bitmap: bool,
+        pub(crate) drop_caches: u32,
+        pub(crate) drop_caches_interval_s: u32,
+    }
+
+    impl Default for Choice {
+        fn default() -> Self {
+            Self {
+                hint: 1,
+                walk_batch: 512,
+                inflate: true,
+                bitmap: false,
+                drop_caches: 0,
+                // Any number of times.
+                drop_caches_interval_s: 0,
+            }
+        }
+    }
+
+    /// The parameters are those of the test until this is dropped.
+    pub(crate) struct Chosen(());
+
+    impl Choice {
+        pub(crate) fn choose(self) -> Chosen {
+            HINT.store(self.hint, Relaxed);
+            BATCH.store(self.walk_batch, Relaxed);
+            INFLATE.store(self.inflate, Relaxed);
+            BITMAP.store(self.bitmap, Relaxed);
+            DROP.store(self.drop_caches, Relaxed);
+            INTERVAL.store(self.drop_caches_interval_s, Relaxed);
+            CHOSEN.store(true, Relaxed);
+            Chosen(())
+        }
+    }
+
+    impl Drop for Chosen {
+        fn drop(&mut self) {
+            CHOSEN.store(false, Relaxed);
+        }
+    }
+
+    /// Returns the parameters of the test, if there is one.
+    pub(super) fn instead_of(given: Parameters) -> Parameters {
+        if !CHOSEN.load(Relaxed) {
+            return given;
+        }
+        Parameters {
+            hint: HINT.load(Relaxed),
+            hint_order: -1,
+            walk_batch: BATCH.load(Relaxed),
+            inflate: INFLATE.load(Relaxed),
+            statistics: true,
+            reporting: true,
+            reporting_order: -1,
+            bitmap: BITMAP.load(Relaxed),
+            drop_caches: DROP.load(Relaxed),
+            drop_caches_interval_s: INTERVAL.load(Relaxed),
+            drop_caches_wait_ms: 5000,
+        }
     }
 }
 

@@ -23,7 +23,7 @@ use crate::counters::BalloonCounters;
 
 /// Reports free blocks to the host.
 pub(crate) struct Reporter {
-    pub(crate) queue: ReportQueue,
+    pub(crate) queue: Arc<ReportQueue>,
     pub(crate) access: Arc<DeviceAccess>,
     pub(crate) counters: Arc<BalloonCounters>,
 }

@@ -37,9 +37,8 @@ use kernel::{
         Mutex, //
     },
     time::{
-        ClockSource,
-        Monotonic,
-        Msecs, //
+        Msecs,
+        NSEC_PER_MSEC, //
     },
     virtio::{
         self,
@@ -57,6 +56,11 @@ use crate::{
     awake::{
         Awake,
         RESIZING, //
+    },
+    clock::{
+        after,
+        now,
+        Silence, //
     },
     counters::BalloonCounters,
     failure,
@@ -97,6 +101,9 @@ const BUSY_MS: Msecs = 10;
 /// How long to wait for the host once more while it acknowledges nothing, before the device is
 /// reset.
 const GIVE_UP_MS: Msecs = 3000;
+
+/// How long to wait for it altogether, however often it acknowledges something.
+const GIVE_UP_AT_LAST_MS: Msecs = 6000;
 
 /// How long to wait before looking whether somebody else has taken what was waited for.
 const SLICE_MS: Msecs = 20;
@@ -149,8 +156,11 @@ pub(crate) struct State {
     pub(crate) held_back: bool,
     /// Memory was short; said in the log once until the target changes.
     short: bool,
-    /// When to try again, in nanoseconds of the monotonic clock.
-    retry_at: i64,
+    /// Keeps the log short, whatever the host does.
+    short_silence: Silence,
+    pub(crate) late_silence: Silence,
+    /// When to try again, in nanoseconds of the monotonic clock. The host cannot bring it forward.
+    pub(crate) retry_at: i64,
     /// The size that the host was told.
     actual: Option<u32>,
     /// Buffers that the host has acknowledged, to see that there is progress.
@@ -175,6 +185,8 @@ impl State {
             urgent: 0,
             held_back: false,
             short: false,
+            short_silence: Silence::default(),
+            late_silence: Silence::default(),
             retry_at: 0,
             actual: None,
             acknowledgments: 0,
@@ -404,7 +416,7 @@ impl Sizing {
         timeout: Msecs,
         mut done: impl FnMut(&mut State) -> bool,
     ) -> bool {
-        let mut waited: Msecs = 0;
+        let deadline = after(timeout);
         loop {
             this.acknowledged.arm();
             // After a reset there is nothing to take back.
@@ -416,13 +428,12 @@ impl Sizing {
             if done(&mut this.state.lock()) {
                 return true;
             }
-            if waited >= timeout {
+            // By the clock: a host that calls back all the time does not prolong it.
+            if now() >= deadline {
                 return false;
             }
             // Somebody else who waits may have armed the event again.
-            if !this.acknowledged.wait(SLICE_MS) {
-                waited = waited.saturating_add(SLICE_MS);
-            }
+            this.acknowledged.wait(SLICE_MS);
         }
     }
 
@@ -434,7 +445,8 @@ impl Sizing {
         this.state.lock().closed = true;
         let queues = this.queues(dev)?;
         let mut acknowledgments = None;
-        let mut waited: Msecs = 0;
+        let mut deadline = after(GIVE_UP_MS);
+        let last_deadline = after(GIVE_UP_AT_LAST_MS);
         loop {
             this.acknowledged.arm();
             let mut state = this.state.lock();
@@ -458,10 +470,10 @@ impl Sizing {
             }
             if acknowledgments != Some(state.acknowledgments) {
                 acknowledgments = Some(state.acknowledgments);
-                waited = 0;
+                deadline = after(GIVE_UP_MS).min(last_deadline);
             }
             drop(state);
-            if waited >= GIVE_UP_MS || queues.deflate.is_broken() {
+            if now() >= deadline || queues.deflate.is_broken() {
                 dev_warn!(
                     dev,
                     "the host does not take {} balloon pages back; they are used again after the \
@@ -470,9 +482,7 @@ impl Sizing {
                 );
                 return Ok(());
             }
-            if !this.acknowledged.wait(SLICE_MS) {
-                waited = waited.saturating_add(SLICE_MS);
-            }
+            this.acknowledged.wait(SLICE_MS);
         }
     }
 
@@ -497,16 +507,16 @@ impl Sizing {
             state.sizes.target = target;
             state.short = false;
         }
+        // Also if it is the same again: the host insists.
         state.held_back = false;
-        state.retry_at = 0;
         Ok(())
     }
 
     /// Memory is short: puts the next attempt off.
     fn pause(&self, dev: &virtio::Device<device::Bound>, state: &mut State, sizes: Sizes) {
         self.counters.retries.add(1);
-        state.retry_at = now().saturating_add(i64::from(RETRY_MS).saturating_mul(NSEC_PER_MSEC));
-        if !core::mem::replace(&mut state.short, true) {
+        state.retry_at = after(RETRY_MS);
+        if !core::mem::replace(&mut state.short, true) && state.short_silence.is_over() {
             dev_info!(
                 dev,
                 "memory is short: {} of {} balloon pages; trying again every {} ms\n",
@@ -524,9 +534,8 @@ impl Sizing {
         queues: &Queues<'_>,
         stop: Stop<'_>,
     ) -> Result<Then> {
-        // If notifying has failed before.
-        queues.inflate.kick()?;
-        queues.deflate.kick()?;
+        queues.inflate.kick_owed()?;
+        queues.deflate.kick_owed()?;
         while !stop.requested() {
             mm::cond_resched();
             let mut state = this.state.lock();
@@ -622,12 +631,6 @@ impl Sizing {
     }
 }
 
-const NSEC_PER_MSEC: i64 = 1_000_000;
-
-fn now() -> i64 {
-    Monotonic::ktime_get()
-}
-
 /// Puts the pages of a buffer into the balloon.
 fn put_in(this: &Balloon, buffer: &mut PfnBuffer) {
     while let Some(page) = buffer.pages_mut().pop() {
@@ -678,6 +681,10 @@ impl DeviceWorkItem for Resizing {
     fn run(&self, dev: &virtio::Device<device::Bound>, stop: Stop<'_>) -> Then {
         let this = &*self.0;
         this.awake.take(RESIZING);
+        if this.state.lock().failed {
+            this.awake.end();
+            return Then::Done;
+        }
         let Ok(queues) = this.queues(dev) else {
             return Then::Done;
         };
@@ -690,5 +697,14 @@ impl DeviceWorkItem for Resizing {
             this.state.lock().failed = true;
             Then::Done
         })
+    }
+
+    fn abandon(&self) -> usize {
+        let this = &*self.0;
+        // The host may still do what it likes with a page that it was given.
+        let moving = core::mem::replace(&mut this.state.lock().moving, Moving::None);
+        let lost = this.lose_all().saturating_add(moving.lose());
+        Sizing::publish(this);
+        lost
     }
 }

@@ -198,8 +198,7 @@ impl Statistics {
         let queue = self.queue.bind(dev)?;
         let mut idle = self.idle.lock();
         let Some(mut buffer) = idle.take().or_else(|| queue.get()) else {
-            // The device may not have been notified of it.
-            queue.kick()?;
+            queue.kick_owed()?;
             return Ok(());
         };
         buffer.fill(dev);

@@ -222,8 +222,24 @@ impl<T: BalloonOwner> PageBalloon<T> {
     ///
     /// Must be called from a context that may sleep.
     pub fn release_all(&self) {
+        self.empty(drop);
+    }
+
+    /// Loses all pages: nobody will ever use them again. Returns how many they are.
+    ///
+    /// Must be called from a context that may sleep.
+    pub fn lose_all(&self) -> usize {
+        let mut lost = 0usize;
+        self.empty(|page| {
+            core::mem::forget(page);
+            lost = lost.saturating_add(1);
+        });
+        lost
+    }
+
+    fn empty(&self, mut each: impl FnMut(BalloonPage)) {
         while self.pages() > 0 {
-            if self.take(usize::MAX, drop) == 0 {
+            if self.take(usize::MAX, &mut each) == 0 {
                 // The kernel is about to move what is left, and will be done with it soon.
                 fsleep(Delta::from_millis(1));
             }

@@ -63,6 +63,14 @@ impl Event {
         };
         left != 0
     }
+
+    /// Waits until it happens, without a limit, and without counting as busy or hung.
+    ///
+    /// Must be called from a context that may sleep.
+    pub fn wait_idle(&self) {
+        // SAFETY: The completion is initialised.
+        unsafe { bindings::wait_for_completion_state(self.inner.get(), bindings::TASK_IDLE) };
+    }
 }
 
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]

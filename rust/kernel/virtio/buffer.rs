@@ -9,6 +9,7 @@ use crate::{
         PfnRange,
         Run, //
     },
+    page::PAGE_SIZE,
     prelude::*, //
 };
 use core::{
@@ -24,6 +25,12 @@ use core::{
 pub trait Buffer: Send + 'static {
     /// Returns the memory as the device is to see it.
     fn segment(&self) -> Segment<'_>;
+
+    /// Returns how many pages of ours the device has with it: those that are lost if it does not
+    /// give the buffer back, and completes no reset either.
+    fn pages(&self) -> usize {
+        self.segment().pages_of_ours()
+    }
 }
 
 /// A piece of memory as a device sees it.
@@ -57,6 +64,20 @@ impl<'a> Segment<'a> {
             memory,
             _owner: PhantomData,
         }
+    }
+
+    fn pages_of_ours(&self) -> usize {
+        let bytes = match self.memory {
+            Memory::Readable(_, len) | Memory::WritableBytes(_, len) => len,
+            Memory::Writable(range) => range.bytes(),
+            Memory::ReadableScattered(entries, count) | Memory::Scattered(entries, count) => {
+                // SAFETY: By the contract of `Segment` the entries are valid.
+                unsafe { bindings::next_sg_bytes(entries, count) }
+            }
+            // Somebody else may have them by now.
+            Memory::Hint(_) => 0,
+        };
+        bytes.saturating_add(PAGE_SIZE - 1) / PAGE_SIZE
     }
 
     /// Pages that belong to a run, for the device to do with as it likes.

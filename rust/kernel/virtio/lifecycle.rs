@@ -8,6 +8,7 @@
 
 use crate::{
     bindings, device,
+    error::to_result,
     kvec::filled,
     new_mutex, new_spinlock_irq,
     prelude::*,
@@ -21,6 +22,12 @@ use crate::{
         Mutex,
         SpinLockIrq, //
     },
+    time::{
+        ClockSource,
+        Monotonic,
+        Msecs,
+        NSEC_PER_MSEC, //
+    },
 };
 
 use super::{
@@ -28,6 +35,14 @@ use super::{
     Device,
     QueueInfo, //
 };
+
+/// How long to wait for a reset to complete, in milliseconds.
+///
+/// The specification has no limit for it; most transports return from it when it is complete.
+const RESET_MS: Msecs = 2000;
+
+/// How often to look.
+const LOOK_AGAIN_MS: c_uint = 10;
 
 /// Something that belongs to a bound device.
 ///
@@ -49,6 +64,13 @@ pub(super) trait Resource: Send + Sync {
 
     /// The device was reset, and will not touch memory of ours again.
     fn after_reset(&self) {}
+
+    /// The device was told to reset, and did not: it may go on to use what it has.
+    ///
+    /// Nobody may use that memory again. Returns how many pages are lost by it.
+    fn abandon(&self) -> usize {
+        0
+    }
 
     /// Waits until what was begun is done, as far as it has not to wait itself.
     #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
@@ -93,6 +115,8 @@ pub(super) struct Lifecycle {
     vq_callback: extern "C" fn(*mut bindings::virtqueue),
     /// The data of the driver is set.
     has_data: AtomicFlag,
+    /// The device was frozen, and not restored yet.
+    frozen: AtomicFlag,
     /// What the driver has asked for, to ask for it again after a suspend.
     #[pin]
     infos: Mutex<Option<KVec<Option<QueueInfo>>>>,
@@ -113,6 +137,7 @@ impl Lifecycle {
             try_pin_init!(Self {
                 vq_callback,
                 has_data: AtomicFlag::new(false),
+                frozen: AtomicFlag::new(false),
                 infos <- new_mutex!(None),
                 queues <- new_spinlock_irq!(None),
                 resources <- new_mutex!(Resources(None)),
@@ -196,6 +221,9 @@ impl Lifecycle {
                 Ok(())
             }
             Err(error) => {
+                // It knows the rings, and is to forget them before they go.
+                // SAFETY: The device is valid.
+                unsafe { bindings::virtio_reset_device(dev.as_raw()) };
                 // SAFETY: The device is valid, has virtqueues, and is not live.
                 unsafe { bindings::next_virtio_del_vqs(dev.as_raw()) };
                 Err(error.into())
@@ -236,6 +264,64 @@ impl Lifecycle {
         queues.as_ref()?.index_of(vq)
     }
 
+    /// Returns the mark of a device that was frozen and not restored.
+    ///
+    /// # Safety
+    ///
+    /// The life must have begun, and must not end while the reference is used.
+    pub(super) unsafe fn frozen(vdev: *mut bindings::virtio_device) -> &'static AtomicFlag {
+        // SAFETY: By the safety requirement.
+        &unsafe { Self::of(vdev) }.frozen
+    }
+
+    /// Freezes a device ahead of its transport, which then finds it frozen.
+    pub(super) fn freeze_early(dev: &Device) -> Result {
+        Self::with_lock(dev, |vdev, frozen| {
+            if frozen.load(Acquire) {
+                return Ok(());
+            }
+            // SAFETY: The device is valid, bound, and locked.
+            to_result(unsafe { bindings::next_virtio_freeze(vdev) })
+        })
+    }
+
+    /// Restores a device that was frozen, if its transport did not.
+    pub(super) fn restore_late(dev: &Device) -> Result {
+        Self::with_lock(dev, |vdev, frozen| {
+            if !frozen.load(Acquire) {
+                return Ok(());
+            }
+            // SAFETY: The device is valid, bound, and locked.
+            to_result(unsafe { bindings::next_virtio_restore(vdev) })
+        })
+    }
+
+    /// Calls `f` while the device is bound, and is neither unbound nor suspended by others.
+    ///
+    /// Returns [`ENODEV`] if it is not bound, and [`EBUSY`] if it is just being unbound: whoever
+    /// does that may wait for the caller.
+    fn with_lock(
+        dev: &Device,
+        f: impl FnOnce(*mut bindings::virtio_device, &AtomicFlag) -> Result,
+    ) -> Result {
+        let vdev = dev.as_raw();
+        // SAFETY: The device is valid.
+        if !unsafe { bindings::next_virtio_trylock(vdev) } {
+            return Err(EBUSY);
+        }
+        // SAFETY: The field is set while the device is bound to a driver of ours, which does not
+        // change while it is locked.
+        let result = if unsafe { (*vdev).priv_.is_null() } {
+            Err(ENODEV)
+        } else {
+            // SAFETY: As above.
+            f(vdev, unsafe { Self::frozen(vdev) })
+        };
+        // SAFETY: It was locked above.
+        unsafe { bindings::next_virtio_unlock(vdev) };
+        result
+    }
+
     /// Ends all use of the device and resets it. It has no virtqueues afterwards.
     ///
     /// # Safety
@@ -251,9 +337,7 @@ impl Lifecycle {
         // SAFETY: The device is valid. Nothing uses its virtqueues any more but callbacks, and
         // those are over when this returns.
         unsafe { bindings::virtio_reset_device(dev.as_raw()) };
-        for resource in life.resources.lock().iter() {
-            resource.after_reset();
-        }
+        life.after_reset(dev);
         let queues = life.queues.lock().take();
         if queues.is_some() {
             // SAFETY: The device has virtqueues, was reset, and all access to them is over:
@@ -295,9 +379,28 @@ impl Lifecycle {
         }
         // SAFETY: The device is valid.
         unsafe { bindings::virtio_device_shutdown(dev.as_raw()) };
-        for resource in life.resources.lock().iter() {
-            resource.after_reset();
+        life.after_reset(dev);
+    }
+
+    /// Gives back what the device had, if it was really reset. If not it is lost.
+    fn after_reset(&self, dev: &Device<device::CoreInternal<'_>>) {
+        if is_reset(dev) {
+            for resource in self.resources.lock().iter() {
+                resource.after_reset();
+            }
+            return;
         }
+        let mut lost = 0usize;
+        for resource in self.resources.lock().iter() {
+            lost = lost.saturating_add(resource.abandon());
+        }
+        dev_err!(
+            dev,
+            "the device did not complete its reset within {} ms: {} pages that it may still use \
+             are lost until the machine is started again\n",
+            RESET_MS,
+            lost
+        );
     }
 
     /// Waits until the driver has done what it was told to, as far as it does not have to wait.
@@ -330,5 +433,22 @@ impl Lifecycle {
         // SAFETY: The pointer comes from `KBox::into_raw()` in `begin()`, and there is no
         // reference left: callbacks are over since the reset.
         drop(unsafe { KBox::from_raw(life) });
+    }
+}
+
+/// Waits until a device that was told to reset has done so. Returns whether it has.
+fn is_reset(dev: &Device<device::CoreInternal<'_>>) -> bool {
+    let deadline =
+        Monotonic::ktime_get().saturating_add(i64::from(RESET_MS).saturating_mul(NSEC_PER_MSEC));
+    loop {
+        // SAFETY: The device is valid.
+        if unsafe { bindings::next_virtio_status(dev.as_raw()) } == 0 {
+            return true;
+        }
+        if Monotonic::ktime_get() >= deadline {
+            return false;
+        }
+        // SAFETY: Resets are from contexts that may sleep.
+        unsafe { bindings::msleep(LOOK_AGAIN_MS) };
     }
 }

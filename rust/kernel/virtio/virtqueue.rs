@@ -39,6 +39,9 @@ use super::{
     Device, //
 };
 
+/// Most descriptors of a virtqueue (specification, sections 2.7 and 2.8).
+const MAX_QUEUE_SIZE: usize = 1 << 15;
+
 /// What a driver wants of a virtqueue.
 #[derive(Clone, Copy)]
 pub struct QueueInfo {
@@ -131,6 +134,7 @@ impl Virtqueues<'_, '_> {
                 dev: dev.into(),
                 ready: AtomicFlag::new(false),
                 owed: AtomicFlag::new(false),
+                abandoned: AtomicFlag::new(false),
                 used <- Event::new(),
                 ring <- SpinLockIrq::new(ring, name, key),
             }),
@@ -226,6 +230,20 @@ impl<B> Slots<B> {
         }
     }
 
+    /// Returns the number of pages that the device has, as far as they are ours.
+    fn pages(&self) -> usize
+    where
+        B: Buffer,
+    {
+        self.slots
+            .iter()
+            .map(|slot| match slot {
+                Slot::Free(_) => 0,
+                Slot::Lent(buffer) => buffer.pages(),
+            })
+            .fold(0, usize::saturating_add)
+    }
+
     /// Empties a slot.
     fn take(&mut self, token: NonNull<c_void>) -> Option<B> {
         let index = token.addr().get().checked_sub(1)?;
@@ -265,6 +283,8 @@ pub struct Virtqueue<B: Buffer> {
     ready: AtomicFlag,
     /// A notification is owed to the device.
     owed: AtomicFlag,
+    /// The device had buffers when it did not complete a reset, and may use them for ever.
+    abandoned: AtomicFlag,
     #[pin]
     used: Event,
     #[pin]
@@ -296,6 +316,11 @@ impl<B: Buffer> Virtqueue<B> {
         self.ring.lock().slots.lent
     }
 
+    /// Returns whether the device has kept buffers of this queue beyond what was to be a reset.
+    pub(super) fn is_abandoned(&self) -> bool {
+        self.abandoned.load(Acquire)
+    }
+
     /// Tells who waits that the device has used buffers.
     ///
     /// To be called from [`Driver::vq_callback`](super::Driver::vq_callback).
@@ -316,7 +341,11 @@ impl<B: Buffer> Virtqueue<B> {
         // SAFETY: By the type invariants of `RawVirtqueues` the virtqueue is valid: the device is
         // being set up, so its queues are not deleted meanwhile.
         let size = unsafe { bindings::virtqueue_get_vring_size(vq.as_ptr()) };
-        let slots = Slots::new(usize::try_from(size)?)?;
+        let size = usize::try_from(size)?;
+        if size > MAX_QUEUE_SIZE {
+            return Err(EINVAL);
+        }
+        let slots = Slots::new(size)?;
         // INVARIANT: Each index has one `Virtqueue`, and the C virtqueue was just set up, so this
         // is its only handle.
         let old = core::mem::replace(
@@ -379,6 +408,30 @@ impl<B: Buffer> Resource for Virtqueue<B> {
         drop(slots);
         self.used.signal();
     }
+
+    fn abandon(&self) -> usize {
+        self.ready.xchg(false, Full);
+        self.owed.xchg(false, Full);
+        let mut slots = Slots::none();
+        let vq = {
+            let mut ring = self.ring.lock();
+            if ring.slots.lent > 0 {
+                // Seen by whoever sees that the slots are gone.
+                self.abandoned.xchg(true, Full);
+            }
+            core::mem::swap(&mut ring.slots, &mut slots);
+            ring.vq.take()
+        };
+        let mut pages = slots.pages();
+        core::mem::forget(slots);
+        if let Some(vq) = vq {
+            // SAFETY: The virtqueue is valid, as it is deleted only after this.
+            let kept = unsafe { bindings::next_virtqueue_keep_ring(vq.as_ptr()) };
+            pages = pages.saturating_add(usize::try_from(kept).unwrap_or(usize::MAX));
+        }
+        self.used.signal();
+        pages
+    }
 }
 
 /// Access to a virtqueue whose device is bound.
@@ -424,6 +477,15 @@ impl<'a, B: Buffer> Queue<'a, B> {
             return Ok(true);
         }
         Ok(false)
+    }
+
+    /// Notifies the device if that failed the last time.
+    pub fn kick_owed(&self) -> Result {
+        if self.queue.owed.load(Relaxed) {
+            self.queue.owed.xchg(false, Full);
+            self.notify()?;
+        }
+        Ok(())
     }
 
     /// Returns the number of descriptors of the ring.

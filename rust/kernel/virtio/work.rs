@@ -35,6 +35,14 @@ pub trait DeviceWorkItem: Send + Sync + 'static {
     /// The device is bound and has not been reset by the bus. It goes as soon as this returns
     /// once [`Stop::requested`].
     fn run(&self, dev: &Device<device::Bound>, stop: Stop<'_>) -> Then;
+
+    /// The device was told to reset, and did not: it may go on to use what it has.
+    ///
+    /// What it has through virtqueues is kept from use without this. The same is to be done here
+    /// for any other memory. Returns the number of pages that are lost by it.
+    fn abandon(&self) -> usize {
+        0
+    }
 }
 
 /// The work, and the device that it is for.
@@ -85,6 +93,10 @@ impl<T: DeviceWorkItem> Resource for DeviceWork<T> {
 
     fn stop(&self) {
         self.work.stop();
+    }
+
+    fn abandon(&self) -> usize {
+        self.work.item.abandon()
     }
 
     #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]

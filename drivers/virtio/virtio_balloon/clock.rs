@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: GPL-2.0
+
+//! Times, in nanoseconds of the monotonic clock.
+
+use kernel::time::{
+    ClockSource,
+    Monotonic,
+    Msecs,
+    NSEC_PER_MSEC, //
+};
+
+/// The pause from one line in the log to the next like it.
+const SILENCE_MS: Msecs = 10_000;
+
+pub(crate) fn now() -> i64 {
+    Monotonic::ktime_get()
+}
+
+/// Returns the time that is `pause` milliseconds from now.
+pub(crate) fn after(pause: Msecs) -> i64 {
+    now().saturating_add(i64::from(pause).saturating_mul(NSEC_PER_MSEC))
+}
+
+/// Keeps the host from filling the log with what it can bring about again and again.
+#[derive(Default)]
+pub(crate) struct Silence {
+    until: i64,
+}
+
+impl Silence {
+    /// Returns whether something may be said, after which there is silence for a while.
+    pub(crate) fn is_over(&mut self) -> bool {
+        self.is_over_at(now())
+    }
+
+    fn is_over_at(&mut self, now: i64) -> bool {
+        if now < self.until {
+            return false;
+        }
+        self.until = now.saturating_add(i64::from(SILENCE_MS).saturating_mul(NSEC_PER_MSEC));
+        true
+    }
+}
+
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+#[kernel::prelude::kunit_tests(rust_virtio_balloon_clock)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn speaks_once_in_a_while() {
+        let mut silence = Silence::default();
+        let mut spoken = 0;
+        // An hour, ten times a second.
+        for tenth in 0..36_000i64 {
+            if silence.is_over_at(tenth * 100 * NSEC_PER_MSEC) {
+                spoken += 1;
+            }
+        }
+        assert_eq!(spoken, 360);
+    }
+
+    #[test]
+    fn a_time_to_come_comes() {
+        let soon = after(1);
+        assert!(after(60_000) > soon);
+        while now() < soon {
+            kernel::mm::cond_resched();
+        }
+        assert!(after(0) >= soon);
+    }
+}
