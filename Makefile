@@ -59,6 +59,7 @@ MODULE_CHECK := $(CURDIR)/build/check/virtio_balloon_rs.ko
 MODULE_CHECK_KUNIT := $(CURDIR)/build/check-kunit/virtio_balloon_rs.ko
 MODULE_KASAN_KUNIT := $(CURDIR)/build/kasan-kunit/virtio_balloon_rs.ko
 KUNIT_ON := VIRTIO_BALLOON_KUNIT=1
+COVERAGE_ON := VIRTIO_BALLOON_COVERAGE=1
 in_dir = MO='$(CURDIR)/build/$(1)'
 
 .PHONY: module
@@ -85,6 +86,17 @@ module-check: ## Build the module for the check kernel into build/check
 module-check-kunit: ## The same with its KUnit suites, into build/check-kunit
 	@mkdir -p build/check-kunit
 	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check-kunit) $(KUNIT_ON),modules)
+
+# The module that counts which of its lines run.
+.PHONY: module-check-coverage
+module-check-coverage:
+	@mkdir -p build/check-coverage
+	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check-coverage) $(COVERAGE_ON),modules)
+
+.PHONY: module-check-coverage-kunit
+module-check-coverage-kunit:
+	@mkdir -p build/check-coverage-kunit
+	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check-coverage-kunit) $(COVERAGE_ON) $(KUNIT_ON),modules)
 
 .PHONY: module-kasan-kunit
 module-kasan-kunit: ## The same for the kasan kernel, into build/kasan-kunit
@@ -143,6 +155,14 @@ check-kasan: setup-kasan ## Set up, build, run KUnit and the life-cycle tests on
 
 check-kasan-now: module-kasan-kunit
 	$(call pytest,check-kasan,tools/tests/guest -m kasan --flavour=kasan)
+
+.PHONY: coverage coverage-now
+coverage: setup-check ## Set up, build, and say which lines of the module KUnit and the guest tests reach; ARGS= are passed on to pytest
+	+@$(MAKE) coverage-now
+
+coverage-now: module-check-coverage module-check-coverage-kunit
+	@test -n '$(PYTHON)' || exit 1; \
+		$(agent_env) LLVM_BIN='$(FOUND_LLVM_BIN)' $(PYTHON) -m tools.coverage $(ARGS)
 
 .PHONY: fmt
 fmt: ## Format all Rust source with rustfmt

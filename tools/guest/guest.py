@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 
-from tools.guest import console, initramfs, paths, patience, resident, trace
+from tools.guest import console, coverage, initramfs, paths, patience, resident, trace
 from tools.guest.agent import Agent
 from tools.guest.errors import ToolError
 from tools.guest.machine import BALLOON_ID, Balloon, Machine
@@ -52,6 +52,7 @@ class Guest:
         incoming: bool = False,
         paused: bool = False,
     ) -> None:
+        machine = coverage.prepare(machine)
         self.machine = machine
         self.name = name
         self.console_log = directory / f"{name}.console.log"
@@ -130,6 +131,7 @@ class Guest:
         except ToolError as error:
             why = "its deadline passed" if self._timed_out else str(error)
             raise ToolError(f"{why}\n{console.tail(self.console_log)}") from error
+        coverage.begin(self.insmod)
 
     def cont(self) -> None:
         """Lets a guest run that was started `paused`."""
@@ -168,6 +170,10 @@ class Guest:
 
     def wait_for_exit(self, deadline: float = 60.0) -> None:
         """Returns when QEMU has ended because the guest switched itself off."""
+        if coverage.DIRECTORY:
+            # It waits for us then.
+            self._wait_for_status("shutdown", deadline)
+            self._end()
         try:
             self._process.wait(patience.seconds(deadline))
         except subprocess.TimeoutExpired as error:
@@ -247,9 +253,7 @@ class Guest:
         if self._agent:
             self._agent.close()
             self._agent = None
-        # There is nothing in the guest worth an orderly shutdown.
-        self._process.kill()
-        self._process.wait(20)
+        self._end()
         if self._monitor:
             self._monitor.close()
             self._monitor = None
@@ -265,6 +269,13 @@ class Guest:
         where: TracebackType | None,
     ) -> None:
         self.stop()
+
+    def _end(self) -> None:
+        if self._process.poll() is None:
+            coverage.save(self._monitor, self.name)
+        # There is nothing in the guest worth an orderly shutdown.
+        self._process.kill()
+        self._process.wait(20)
 
     def _wait_for_status(self, wanted: str, deadline: float) -> None:
         self._wait(
