@@ -108,6 +108,18 @@ mod tests {
         assert_eq!(first_balloon_pfn(usize::MAX), None);
     }
 
+    #[test]
+    fn what_leaves_is_the_hosts_until_it_says_so() {
+        let sizes = Sizes {
+            target: 1,
+            inside: 1,
+            entering: 0,
+            leaving: 2,
+        };
+        assert_eq!(sizes.actual(), balloon_pages(3));
+        assert_eq!(sizes.step(), Step::Wait);
+    }
+
     /// Whatever the target does and whatever the guest can spare, a balloon that follows the steps
     /// gets there once the target rests, and never takes more than is asked for.
     #[test]

@@ -367,6 +367,56 @@ mod tests {
         Ok(())
     }
 
+    /// What others free in front of the walk does not keep it in a list.
+    #[test]
+    fn a_list_that_grows_comes_to_an_end() -> Result {
+        const BLOCKS: usize = 8;
+        let order = ORDERS - 1;
+        let mut model = Model::new()?;
+        let mut sink = Collect::new(4 * BLOCKS)?;
+        let mut cursor = Cursor::new(order, order);
+        let mut done = false;
+        for at in 0..3 * BLOCKS {
+            let list = model.lists.get_mut(order as usize * LISTS).ok_or(EINVAL)?;
+            list.push(at * 16, GFP_KERNEL)?;
+            list.rotate_right(1);
+            if at >= BLOCKS && !done {
+                done = cursor.batch(&model, 1, &mut sink).0 == Batch::Done;
+            }
+        }
+        assert!(done);
+        // The one that came before the walk did is there, too.
+        assert_eq!(sink.blocks.len(), BLOCKS + 1);
+        Ok(())
+    }
+
+    /// The entry after which the walk stopped is taken, and freed again to the head of its list.
+    #[test]
+    fn an_entry_that_comes_back_at_the_head_does_not_hide_the_rest() -> Result {
+        let mut model = Model::new()?;
+        let order = ORDERS - 1;
+        let first = order as usize * LISTS;
+        for at in 0..8 {
+            let list = model.lists.get_mut(first).ok_or(EINVAL)?;
+            list.push(at * 16, GFP_KERNEL)?;
+        }
+        let mut sink = Collect::new(64)?;
+        let mut cursor = Cursor::new(order, order);
+        // From the tail on: the last one is that of number 5.
+        assert_eq!(cursor.batch(&model, 3, &mut sink), (Batch::More, 3));
+        let list = model.lists.get_mut(first).ok_or(EINVAL)?;
+        let moved = list.remove(5)?;
+        list.push(moved, GFP_KERNEL)?;
+        list.rotate_right(1);
+        assert_eq!(cursor.batch(&model, 64, &mut sink).0, Batch::Done);
+        for at in 0..8 {
+            let block = PfnRange::block(at * 16, order).ok_or(EINVAL)?;
+            assert!(sink.times(&block) >= 1);
+        }
+        assert_eq!(cursor.restarts(), 0);
+        Ok(())
+    }
+
     /// The entry after which the walk stopped moves into a list that comes later.
     #[test]
     fn an_entry_that_strays_into_another_list_does_not_hide_this_one() -> Result {

@@ -180,6 +180,27 @@ mod tests {
         Ok(())
     }
 
+    /// Else some would be freed with an order that they were not allocated with.
+    #[test]
+    fn blocks_of_different_orders_do_not_join() -> Result {
+        let node = Nodes::new().next().ok_or(ENODEV)?;
+        let (range, order) = PageRun::alloc(&node, 3).ok_or(ENOMEM)?.into_parts();
+        let mut below = range;
+        let above = below.split_off(range.pages() / 2).ok_or(EINVAL)?;
+        for (first, second) in [(1, 2), (2, 1)] {
+            // SAFETY: Nothing is freed by these two: they are taken apart below.
+            let mut first = unsafe { PageRun::from_parts(below, first) };
+            // SAFETY: As above.
+            let second = unsafe { PageRun::from_parts(above, second) };
+            let refused = first.join(second).map_err(PageRun::into_parts);
+            let _ = first.into_parts();
+            assert!(refused.is_err());
+        }
+        // SAFETY: These are the parts of the block, and nobody has freed it.
+        drop(unsafe { PageRun::from_parts(range, order) });
+        Ok(())
+    }
+
     #[test]
     fn refuses_orders_that_do_not_exist() -> Result {
         let node = Nodes::new().next().ok_or(ENODEV)?;

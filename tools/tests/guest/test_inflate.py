@@ -3,7 +3,7 @@
 
 from dataclasses import replace
 
-from tools.guest import balloon, contents, hinting
+from tools.guest import balloon, contents, hinting, reporting
 
 CYCLES = 50
 REMAINING_MIB = 128
@@ -43,3 +43,18 @@ def test_unload_inflated(guests, machine, driver):
         assert guest.agent.meminfo()["MemTotal"] == total
         hinting.wait_for_free(guest, free)
     contents.check_kept(guest)
+
+
+def test_host_gets_each_page_once(guests, machine, driver):
+    """The numbers that the host is told are those of pages, and there are no others among them."""
+    guest = guests.start(replace(machine, memory_mib=384, trace=reporting.TRACE))
+    driver.load(guest)
+    # No multiples of the pages in a buffer, so that some buffers are not full.
+    for pages in (1000, 0, 2100):
+        seen = len(reporting.blocks(guest))
+        balloon.set_remaining_bytes(guest, (guest.machine.memory_mib << 20) - pages * balloon.PAGE)
+        hinting.wait_until(
+            lambda pages=pages: balloon.inflated_pages(guest) == pages, f"{pages} are inflated"
+        )
+        given = [block.address for block in reporting.blocks(guest)[seen:]]
+        assert len(set(given)) == len(given) == pages

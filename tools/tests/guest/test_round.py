@@ -37,6 +37,21 @@ def test_round(guests, machine, ours):
     assert lowest > 8 * 1024
 
 
+def test_hold_leaves_a_reserve(guests, machine):
+    """Down to the last page, in a kernel that would leave next to nothing itself."""
+    guest = guests.start(replace(machine, memory_mib=2048))
+    guest.agent.write("/proc/sys/vm/min_free_kbytes", "1024")
+    guest.insmod(drivers.RUST_MODULE, "free_page_hint=1 free_page_hint_order=0")
+    # A hundred-and-twenty-eighth, but for what the guest itself takes meanwhile.
+    reserve = guest.agent.meminfo()["MemTotal"] // 128
+    guest.agent.call("min-free-start", period_ms=2)
+    with hinting.round_done(guest):
+        pass
+    lowest = guest.agent.call("min-free-stop")["min_kib"]
+    print(f"reserve {reserve} KiB, lowest {lowest} KiB")
+    assert lowest > reserve * 3 // 4
+
+
 def test_more_rounds(guests, machine, ours):
     """Each request gets its own round, with pages in it."""
     guest = guests.start(machine)

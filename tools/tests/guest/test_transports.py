@@ -8,7 +8,7 @@ import pytest
 from tools.guest import balloon, contents, hinting, reporting, stats
 from tools.guest.machine import Balloon
 
-VERSION_1, RING_PACKED, EVENT_IDX = 32, 34, 29
+VERSION_1, RING_PACKED, EVENT_IDX, INDIRECT_DESC = 32, 34, 29, 28
 KINDS = {
     # Features, configuration and byte order as before version 1 of the specification.
     "legacy": ({"disable-modern": True, "disable-legacy": "off"}, {VERSION_1: False}),
@@ -27,6 +27,8 @@ def test_everything_works(guests, machine, driver, kind):
     features = guest.agent.read("/sys/bus/virtio/devices/virtio0/features").strip()
     for bit, accepted in wanted.items():
         assert (features[bit] == "1") == accepted, f"feature {bit}"
+    # Adding a buffer would need memory.
+    assert not driver.is_rust or features[INDIRECT_DESC] == "0"
 
     contents.keep(guest)
     free = hinting.free_kib(guest)
