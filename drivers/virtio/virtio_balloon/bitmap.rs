@@ -253,7 +253,6 @@ pub(crate) struct Bitmap {
     policy: Policy,
     queue: Arc<Virtqueue<BitmapBuffer>>,
     pub(crate) counters: Arc<BitmapCounters>,
-    ring: usize,
     #[pin]
     state: Mutex<State>,
 }
@@ -274,16 +273,20 @@ impl Bitmap {
                 policy,
                 queue,
                 counters,
-                ring,
                 state <- new_mutex!(state),
             }))
         })
     }
 
     /// Starts anew with a device that was reset. The work must not run.
-    pub(crate) fn restore(&self) -> Result {
-        // The device may have had some of the old buffers.
-        let state = State::new(self.ring)?;
+    pub(crate) fn restore(&self, dev: &virtio::Device<device::Bound>) -> Result {
+        // The device may have had some of the old buffers, and its ring may have another size.
+        let ring = self.queue.bind(dev)?.size();
+        let mut state = State::new(ring.max(MIN_RING))?;
+        if ring < MIN_RING {
+            failure::report(dev, "the free page bitmap", ENOSPC);
+            state.failed = true;
+        }
         *self.state.lock() = state;
         Ok(())
     }

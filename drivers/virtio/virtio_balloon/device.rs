@@ -110,6 +110,8 @@ pub(crate) struct ActiveHinting {
 /// Free page reporting that is in use.
 struct ActiveReporting {
     _sleep: Pin<KBox<SleepNotifier<ReportSleep>>>,
+    /// Most blocks of a report, as the kernel was told.
+    capacity: usize,
     /// There until it is dropped.
     registration: Option<Pin<KBox<PageReporting<Reporter>>>>,
     reporter: Arc<Reporter>,
@@ -265,6 +267,7 @@ impl Balloon {
         )?;
         Ok(Some(ActiveReporting {
             _sleep,
+            capacity,
             registration: Some(registration),
             reporter,
         }))
@@ -574,7 +577,16 @@ impl virtio::Driver for Balloon {
             hinting.work.restore()?;
         }
         if let Some(bitmap) = &this.bitmap {
-            bitmap.restore()?;
+            bitmap.restore(dev)?;
+        }
+        if let Some(reporting) = &this.reporting {
+            if reporting.reporter.queue.size(dev)? < reporting.capacity {
+                dev_warn!(
+                    dev,
+                    "no free page reporting until the driver is bound again: the queue is shorter \
+                     than before\n"
+                );
+            }
         }
         Self::tell_poison(dev)
     }

@@ -573,6 +573,13 @@ impl<B: Buffer> QueueGuard<'_, B> {
                 // SAFETY: As above. The bytes belong to the buffer, so the device may write.
                 unsafe { bindings::virtqueue_add_inbuf(vq, sg, 1, token, gfp) }
             }
+            // The ring would warn of it, and not take it later either.
+            Memory::ReadableScattered(_, count) | Memory::Scattered(_, count)
+                if usize::try_from(count)
+                    .is_ok_and(|count| count > self.ring.slots.slots.len()) =>
+            {
+                return Err(E2BIG);
+            }
             Memory::ReadableScattered(entries, count) => {
                 // SAFETY: The virtqueue is valid and locked. By the contract of `Segment` the
                 // entries, and the memory that they name, belong to the buffer.

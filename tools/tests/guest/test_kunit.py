@@ -21,11 +21,13 @@ def test_kunit(guests, machine, flavour):
         modules={drivers.RUST_MODULE: paths.lookup(f"MODULE_{flavour.upper()}_KUNIT")},
         append=("kunit.enable=1", "kunit.autorun=1"),
         balloon=None,
+        memory_mib=2048,
+        deadline=900.0,
     )
     guest = guests.start(machine)
     # The kernel has suites of its own.
     before = _suites(guest)
-    guest.insmod(drivers.RUST_MODULE, deadline=200)
+    guest.insmod(drivers.RUST_MODULE, deadline=600)
 
     results = "".join(
         guest.agent.read(f"{KUNIT}/{name}/results") for name in sorted(_suites(guest) - before)
