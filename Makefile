@@ -149,6 +149,14 @@ check: setup-check ## Set up, build, run all tests on the check kernel; ARGS= ar
 check-now: module-check module-check-kunit
 	$(call pytest,check,tools/tests)
 
+.PHONY: mutants mutants-now
+mutants: setup-check ## Put faults into the driver, one at a time, and see that a test notices each (~1 hour); MUTANTS=<names>
+	+@$(MAKE) mutants-now
+
+# It builds in a copy of the tree, so nothing has to be built here.
+mutants-now:
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.mutants $(MUTANTS) $(ARGS)
+
 .PHONY: check-kasan check-kasan-now
 check-kasan: setup-kasan ## Set up, build, run KUnit and the life-cycle tests on the kasan kernel; slow
 	+@$(MAKE) check-kasan-now
