@@ -134,6 +134,16 @@ soak: setup ## Set up, build, and migrate guests to and fro under churn, compari
 soak-now: module
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.soak
 
+# The kernel that the fuzzer's guests run, in names of targets.
+fuzz_on = $(if $(filter kasan,$(FUZZ_FLAVOUR)),kasan,check)
+
+.PHONY: fuzz fuzz-now
+fuzz: setup-$(fuzz_on) ## Set up, build, feed the driver random sessions of a played device (~10 min); FUZZ_STEPS= FUZZ_SECONDS= FUZZ_SEED= FUZZ_FLAVOUR=kasan FUZZ_JOBS= FUZZ_REPLAY=
+	+@$(MAKE) fuzz-now
+
+fuzz-now: module-$(fuzz_on)-kunit
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.fuzz
+
 # $(call pytest,target,arguments)
 pytest = @test -n '$(PYTHON)' || exit 1; \
 	if $(agent_env) $(PYTHON) -m pytest $(2) $(ARGS); then \

@@ -33,6 +33,9 @@ mod counters;
 mod device;
 #[path = "virtio_balloon/failure.rs"]
 mod failure;
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+#[path = "virtio_balloon/fuzz.rs"]
+mod fuzz;
 #[path = "virtio_balloon/held.rs"]
 mod held;
 #[path = "virtio_balloon/hint.rs"]
@@ -70,6 +73,13 @@ mod walk;
 /// The module: its parameters are valid, and the driver is registered.
 #[pin_data]
 struct BalloonModule {
+    // Dropped first: a session ends before the driver goes.
+    #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+    #[pin]
+    _run: kernel::debugfs::File<kernel::sync::Arc<fuzz::Fuzzer>>,
+    #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+    #[pin]
+    _result: kernel::debugfs::File<kernel::sync::Arc<fuzz::Fuzzer>>,
     #[pin]
     _driver: driver::Registration<virtio::Adapter<device::Balloon>>,
     #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
@@ -84,7 +94,20 @@ impl InPlaceModule for BalloonModule {
             policy::Policy::from_parameters()?;
             #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
             let dir = kernel::debugfs::Dir::new(c"virtio_balloon_rs-tests");
+            #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+            let (fuzz_dir, fuzzer) = (
+                kernel::debugfs::Dir::new(c"virtio_balloon_rs-fuzz"),
+                kernel::sync::Arc::pin_init(fuzz::Fuzzer::new(), GFP_KERNEL)?,
+            );
             Ok(try_pin_init!(Self {
+                #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+                _run <- fuzz_dir.write_callback_file(c"run", fuzzer.clone(), &|fuzzer, reader| {
+                    fuzzer.command(reader)
+                }),
+                #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+                _result <- fuzz_dir.read_callback_file(c"result", fuzzer, &|fuzzer, f| {
+                    fuzzer.show(f)
+                }),
                 #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
                 _dead_report <- dir.write_callback_file(
                     c"dead_report",

@@ -12,13 +12,59 @@ use kernel::time::{
 /// The pause from one line in the log to the next like it.
 const SILENCE_MS: Msecs = 10_000;
 
+/// How long to wait before looking whether somebody else has taken what was waited for.
+const SLICE_MS: Msecs = 20;
+
+/// Returns that time.
+pub(crate) fn slice() -> Msecs {
+    #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+    return testing::shortened(SLICE_MS);
+    #[cfg(not(CONFIG_VIRTIO_BALLOON_KUNIT_TEST))]
+    SLICE_MS
+}
+
 pub(crate) fn now() -> i64 {
     Monotonic::ktime_get()
 }
 
 /// Returns the time that is `pause` milliseconds from now.
 pub(crate) fn after(pause: Msecs) -> i64 {
+    #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+    let pause = testing::shortened(pause);
     now().saturating_add(i64::from(pause).saturating_mul(NSEC_PER_MSEC))
+}
+
+/// Patience for tests that do not have much: those that wait for nothing thousands of times.
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+pub(crate) mod testing {
+    use kernel::{
+        sync::atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        time::Msecs, //
+    };
+
+    static DIVISOR: Atomic<u32> = Atomic::new(1);
+
+    /// All times to come are shortened until this is dropped. One in the other is possible.
+    pub(crate) struct Haste(u32);
+
+    impl Haste {
+        pub(crate) fn new(divisor: u32) -> Self {
+            Self(DIVISOR.xchg(divisor.max(1), Relaxed))
+        }
+    }
+
+    impl Drop for Haste {
+        fn drop(&mut self) {
+            DIVISOR.store(self.0, Relaxed);
+        }
+    }
+
+    pub(super) fn shortened(pause: Msecs) -> Msecs {
+        (pause / DIVISOR.load(Relaxed).max(1)).max(1)
+    }
 }
 
 /// Keeps the host from filling the log with what it can bring about again and again.

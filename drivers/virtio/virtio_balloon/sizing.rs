@@ -60,6 +60,7 @@ use crate::{
     clock::{
         after,
         now,
+        slice,
         Silence, //
     },
     counters::BalloonCounters,
@@ -104,9 +105,6 @@ const GIVE_UP_MS: Msecs = 3000;
 
 /// How long to wait for it altogether, however often it acknowledges something.
 const GIVE_UP_AT_LAST_MS: Msecs = 6000;
-
-/// How long to wait before looking whether somebody else has taken what was waited for.
-const SLICE_MS: Msecs = 20;
 
 /// Balloon pages after which the host is told the size although the target is not reached. Each
 /// time is a trap into the host; the specification allows to put several changes together.
@@ -433,7 +431,7 @@ impl Sizing {
                 return false;
             }
             // Somebody else who waits may have armed the event again.
-            this.acknowledged.wait(SLICE_MS);
+            this.acknowledged.wait(slice());
         }
     }
 
@@ -482,7 +480,7 @@ impl Sizing {
                 );
                 return Ok(());
             }
-            this.acknowledged.wait(SLICE_MS);
+            this.acknowledged.wait(slice());
         }
     }
 

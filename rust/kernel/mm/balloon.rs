@@ -68,6 +68,13 @@ impl BalloonPage {
         Some(Self(page))
     }
 
+    /// Takes another reference to the page, as the kernel has one while it moves it.
+    #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+    pub fn again(&self) -> Option<Self> {
+        // SAFETY: By the type invariants.
+        unsafe { Self::get(self.0.as_ptr()) }
+    }
+
     /// Returns the page frame number, in pages of the guest.
     pub fn pfn(&self) -> usize {
         // SAFETY: By the type invariants the page is valid.

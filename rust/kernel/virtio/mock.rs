@@ -142,6 +142,18 @@ pub struct Defects {
     pub flickers: u32,
 }
 
+/// Looks at what goes through the virtqueues of a device, while it keeps the rules of the ring.
+///
+/// Both are called with the device locked and interrupts off, in the order of the ring. The
+/// function reads from the buffer, from an offset on, and returns the number of bytes.
+pub trait Observer: Send + Sync {
+    /// The device has taken a buffer.
+    fn popped(&self, chain: &Chain, read: &mut dyn FnMut(usize, &mut [u8]) -> usize);
+
+    /// The device is about to give a buffer back.
+    fn returned(&self, chain: &Chain, read: &mut dyn FnMut(usize, &mut [u8]) -> usize);
+}
+
 struct Hardware {
     setup: Setup,
     status: u8,
@@ -156,6 +168,7 @@ struct Hardware {
     eager: u32,
     /// Reads of the configuration by the driver.
     reads: usize,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 #[pin_data]
@@ -453,13 +466,10 @@ impl Mock {
             if hw.eager & 1u32.checked_shl(queue as u32).unwrap_or(0) == 0 {
                 break;
             }
-            let Some(ring) = hw.ring(queue) else {
+            let Ok(Some(chain)) = hw.pop(queue) else {
                 break;
             };
-            let Ok(Some(chain)) = ring.pop(queue) else {
-                break;
-            };
-            ring.push(u32::from(chain.id), 0);
+            hw.push(&chain, 0);
             used = true;
         }
         if used {
@@ -513,6 +523,7 @@ impl MockDevice {
             defects,
             eager: 0,
             reads: 0,
+            observer: None,
         };
         let mock = Arc::pin_init(
             pin_init!(Mock {
@@ -581,6 +592,12 @@ impl MockDevice {
     /// Changes what it is like. Features and sizes count at the next set-up.
     pub fn set_up(&self, change: impl FnOnce(&mut Setup)) {
         change(&mut self.mock.hardware.lock().setup);
+    }
+
+    /// Has somebody look at all buffers from now on.
+    pub fn set_observer(&self, observer: Arc<dyn Observer>) {
+        let old = self.mock.hardware.lock().observer.replace(observer);
+        drop(old);
     }
 
     /// Returns a little-endian field of the configuration space.
@@ -679,10 +696,7 @@ impl MockDevice {
 
     /// Takes the next buffer that the driver has made available.
     pub fn pop(&self, queue: usize) -> Result<Option<Chain>> {
-        match self.mock.hardware.lock().ring(queue) {
-            Some(ring) => ring.pop(queue),
-            None => Ok(None),
-        }
+        self.mock.hardware.lock().pop(queue)
     }
 
     /// Waits for a buffer, for `timeout` milliseconds at most ([`ETIMEDOUT`]).
@@ -715,19 +729,8 @@ impl MockDevice {
     /// Reads from a buffer that the device has. Returns the number of bytes.
     pub fn read(&self, chain: &Chain, offset: usize, bytes: &mut [u8]) -> usize {
         let mut hw = self.mock.hardware.lock();
-        let Some(ring) = hw.owner(chain) else {
-            return 0;
-        };
-        let mut done = 0;
-        ring.each_byte(chain, offset, bytes.len(), |nth, at| {
-            if let Some(byte) = bytes.get_mut(nth) {
-                // SAFETY: The byte is part of a buffer that the driver has made available, and
-                // does not take back before the device's lock is released.
-                *byte = unsafe { at.read_volatile() };
-                done += 1;
-            }
-        });
-        done
+        hw.owner(chain)
+            .map_or(0, |ring| ring.read(chain, offset, bytes))
     }
 
     /// Writes to a buffer that the device has, whether it may or not. Returns the number of bytes.
@@ -780,12 +783,7 @@ impl MockDevice {
 
     /// Gives a buffer back, `len` bytes of which the device says to have written.
     pub fn push(&self, chain: Chain, len: u32) {
-        let mut hw = self.mock.hardware.lock();
-        if let Some(ring) = hw.ring(chain.queue) {
-            if ring.generation == chain.generation {
-                ring.push(u32::from(chain.id), len);
-            }
-        }
+        self.mock.hardware.lock().push(&chain, len);
     }
 
     /// Gives a buffer back, and calls back if the driver asks for that.
@@ -927,6 +925,30 @@ impl Hardware {
         self.rings.get_mut(queue)?.as_mut()
     }
 
+    fn pop(&mut self, queue: usize) -> Result<Option<Chain>> {
+        let observer = self.observer.clone();
+        let Some(ring) = self.ring(queue) else {
+            return Ok(None);
+        };
+        let chain = ring.pop(queue)?;
+        if let (Some(chain), Some(observer), false) = (&chain, observer, ring.foul) {
+            observer.popped(chain, &mut |offset, bytes| ring.read(chain, offset, bytes));
+        }
+        Ok(chain)
+    }
+
+    fn push(&mut self, chain: &Chain, len: u32) {
+        let observer = self.observer.clone();
+        if let (Some(ring), Some(observer)) = (self.owner(chain), observer) {
+            observer.returned(chain, &mut |offset, bytes| ring.read(chain, offset, bytes));
+        }
+        if let Some(ring) = self.ring(chain.queue) {
+            if ring.generation == chain.generation {
+                ring.push(u32::from(chain.id), len);
+            }
+        }
+    }
+
     /// Returns the ring of a buffer that the device has, and whose memory it may touch.
     fn owner(&mut self, chain: &Chain) -> Option<&mut Ring> {
         self.ring(chain.queue)
@@ -936,6 +958,20 @@ impl Hardware {
 }
 
 impl Ring {
+    /// Reads from a buffer that the device has. Returns the number of bytes.
+    fn read(&self, chain: &Chain, offset: usize, bytes: &mut [u8]) -> usize {
+        let mut done = 0;
+        self.each_byte(chain, offset, bytes.len(), |nth, at| {
+            if let Some(byte) = bytes.get_mut(nth) {
+                // SAFETY: The byte is part of a buffer that the driver has made available, and
+                // does not take back before the device's lock is released.
+                *byte = unsafe { at.read_volatile() };
+                done += 1;
+            }
+        });
+        done
+    }
+
     /// Calls `f` for `len` bytes of a buffer, or as many as it has, with their number and address.
     fn each_byte(
         &self,

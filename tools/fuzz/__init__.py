@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: GPL-2.0
+"""`python -m tools.fuzz`: feeds the driver random sessions of a played device, in a guest."""
