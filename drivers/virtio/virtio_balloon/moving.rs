@@ -199,3 +199,30 @@ pub(crate) fn left(this: &Balloon, state: &mut State, buffer: PfnBuffer) {
     state.moving = Moving::None;
     state.put_buffer(buffer);
 }
+
+/// What the kernel does when it compacts memory, for tests.
+#[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
+pub(crate) mod testing {
+    use super::*;
+    use kernel::mm::BalloonPages;
+
+    /// Moves a page of the balloon.
+    pub(crate) fn move_page(balloon: &Balloon) -> Result {
+        let mut out = BalloonPages::new(1)?;
+        let new = BalloonPage::alloc().ok_or(ENOMEM)?;
+        let theirs = new.again().ok_or(ENOMEM)?;
+        balloon.dequeue(1, &mut out);
+        let Some(old) = out.pop() else {
+            return Ok(());
+        };
+        let back = old.again().ok_or(ENOMEM)?;
+        match replace(balloon, new, old) {
+            Ok(()) => balloon.enqueue(theirs),
+            Err(error) => {
+                balloon.enqueue(back);
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}

@@ -7,8 +7,6 @@ use kernel::{
     bindings,
     mm::{
         free_pages_have_content,
-        BalloonPage,
-        BalloonPages,
         Nodes,
         OomHandler,
         Shrinker, //
@@ -1074,7 +1072,7 @@ impl Session {
                         hinting.work.held.free_pages();
                     }
                 }
-                _ => return move_page(&resizing.0),
+                _ => return moving::testing::move_page(&resizing.0),
             }
             Ok(())
         });
@@ -1093,26 +1091,6 @@ impl Session {
         self.device.unplug();
         self.model.broken()
     }
-}
-
-/// Moves a page of the balloon, as the kernel does.
-fn move_page(balloon: &crate::sizing::Balloon) -> Result {
-    let mut out = BalloonPages::new(1)?;
-    let new = BalloonPage::alloc().ok_or(ENOMEM)?;
-    let theirs = new.again().ok_or(ENOMEM)?;
-    balloon.dequeue(1, &mut out);
-    let Some(old) = out.pop() else {
-        return Ok(());
-    };
-    let back = old.again().ok_or(ENOMEM)?;
-    match moving::replace(balloon, new, old) {
-        Ok(()) => balloon.enqueue(theirs),
-        Err(error) => {
-            balloon.enqueue(back);
-            return Err(error);
-        }
-    }
-    Ok(())
 }
 
 fn put(bytes: &mut [u8; 32], at: usize, value: &[u8]) {

@@ -9,6 +9,7 @@ use kernel::{
     mm::{
         MemInfo,
         Nodes,
+        OomHandler,
         PageRun,
         MAX_PAGE_ORDER, //
     },
@@ -34,6 +35,7 @@ use super::host::{
 };
 use crate::{
     device::REPORTING,
+    moving::testing::move_page,
     policy::testing::Choice, //
 };
 
@@ -164,6 +166,23 @@ mod tests {
             assert!(host.device.bind());
         }
         Ok(())
+    }
+
+    /// Somebody in the guest waits for these two, and gets on without the host.
+    #[test]
+    fn nobody_waits_for_long() -> Result {
+        const SHORT: i64 = 3_000_000_000;
+        let host = Wait::Balloon.reach()?;
+        host.device.set_eager(0);
+        let begin = Monotonic::ktime_get();
+        let freed = host.with(|balloon| balloon.resizing.free_pages())?;
+        assert_eq!(freed, 0);
+        assert!(Monotonic::ktime_get() - begin < SHORT);
+        let begin = Monotonic::ktime_get();
+        let moved = host.with(|balloon| move_page(&balloon.resizing.0))?;
+        assert_eq!(moved, Err(EAGAIN));
+        assert!(Monotonic::ktime_get() - begin < SHORT);
+        unbind(&host)
     }
 
     #[test]
