@@ -64,10 +64,11 @@ pub struct ReportQueue {
 impl ReportQueue {
     /// Reports blocks, and waits for the device.
     ///
-    /// Returns [`ENODEV`] if the device was reset before it answered, and [`EBUSY`] if the machine
-    /// is about to go to sleep. It does not return before
+    /// Returns [`ENODEV`] if the device was reset before it answered. It does not return before
     /// one of the two: the device may do with the blocks what it likes until then. So it never
-    /// returns if the device does neither, [`ReportQueue::is_stuck`] then.
+    /// returns if the device does neither, see [`ReportQueue::is_stuck`].
+    ///
+    /// Returns [`EBUSY`], and the device gets nothing, if the machine is about to go to sleep.
     ///
     /// For one task at a time. Must be called from a context that may sleep.
     pub fn report(&self, access: &DeviceAccess, pages: ReportedPages<'_>) -> Result {
