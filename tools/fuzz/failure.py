@@ -74,6 +74,10 @@ class Executor(Protocol):
     def kinds(self) -> dict[str, int]:
         """How many steps of each kind were done, in all guests."""
 
+    def actions(self) -> int:
+        """How many things the played devices did: one step may be several."""
+        ...
+
     def interrupt(self) -> None:
         """Makes a call that is under way in another thread end soon, with any outcome."""
 

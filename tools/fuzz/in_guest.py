@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import signal
 import time
 from collections import Counter
@@ -32,6 +33,7 @@ _POLL_S = 0.5
 _REST_OF_LOG_S = 5.0
 _REFUSED = "Invalid argument"
 # Each session on a line of its own; what is written is said, so that the one refused is known.
+_ACTIONS = re.compile(r"^actions (\d+)$", re.MULTILINE)
 _SCRIPT = """
 while read -r line; do
     echo "$line"
@@ -71,6 +73,8 @@ class GuestExecutor:
         self._counted: Counter[str] = Counter()
         self._descriptions: dict[int, str] = {}
         self._kinds: Counter[str] = Counter()
+        self._actions = 0
+        self._actions_counted = 0
 
     def __enter__(self) -> GuestExecutor:
         return self
@@ -84,6 +88,7 @@ class GuestExecutor:
             guest.stop()
         self._done = []
         self._counted = Counter()
+        self._actions_counted = 0
 
     def interrupt(self) -> None:
         self._interrupted = True
@@ -96,6 +101,10 @@ class GuestExecutor:
 
     def kinds(self) -> dict[str, int]:
         return dict(self._kinds)
+
+    def actions(self) -> int:
+        """How many things the played devices did: one step may be several."""
+        return self._actions
 
     @property
     def done(self) -> int:
@@ -252,6 +261,9 @@ class GuestExecutor:
 
     def _count(self, guest: Guest) -> int:
         """Adds what was done since the last time; returns how many steps that is."""
+        actions = int(_ACTIONS.search(guest.agent.read(f"{ENGINE}/result"))[1])
+        self._actions += actions - self._actions_counted
+        self._actions_counted = actions
         now = self._read_kinds(guest)
         done = now - self._counted
         self._kinds += done

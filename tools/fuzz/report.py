@@ -39,7 +39,7 @@ def success(settings: Settings, outcome: Outcome, screen: Console) -> None:
     if outcome.kinds:
         screen.print(table)
     text = f"Nothing found in {outcome.sessions:,} sessions, {outcome.steps:,} steps"
-    text += f", {outcome.seconds:.0f} s"
+    text += f" of {outcome.actions:,} device actions, {outcome.seconds:.0f} s"
     if outcome.out_of_time:
         text += " (the time was over first)"
     if not settings.replay:
@@ -93,6 +93,7 @@ def write(settings: Settings, outcome: Outcome, results: Path) -> None:
         "flavour": settings.flavour,
         "sessions": outcome.sessions,
         "steps": outcome.steps,
+        "actions": outcome.actions,
         "seconds": round(outcome.seconds, 1),
         "out_of_time": outcome.out_of_time,
         "kinds": dict(sorted(outcome.kinds.items())),

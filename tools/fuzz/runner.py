@@ -27,6 +27,8 @@ class Outcome:
     steps: int = 0
     seconds: float = 0.0
     kinds: Counter[str] = field(default_factory=Counter)
+    # What the devices did: a step may be many things.
+    actions: int = 0
     failure: Failure | None = None
     # Whether it was the time that ended it.
     out_of_time: bool = False
@@ -85,6 +87,7 @@ class Run:
                 raise
             with self._lock:
                 self._outcome.kinds += Counter(place.kinds())
+                self._outcome.actions += place.actions()
                 first = found is not None and not self._stopped
                 if first:
                     self._outcome.failure = found

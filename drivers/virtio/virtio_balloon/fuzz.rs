@@ -33,7 +33,8 @@ use kernel::{
         delay::fsleep,
         Delta, //
     },
-    uaccess::UserSliceReader, //
+    uaccess::UserSliceReader,
+    virtio::mock::actions, //
 };
 
 use crate::clock::testing::Haste;
@@ -158,8 +159,11 @@ impl Fuzzer {
         let totals = self.totals.lock();
         write!(
             f,
-            "sessions {}\nsteps {}\nfailures {}\n",
-            totals.sessions, totals.steps, totals.failures
+            "sessions {}\nsteps {}\nactions {}\nfailures {}\n",
+            totals.sessions,
+            totals.steps,
+            actions(),
+            totals.failures
         )?;
         if let Some(last) = &totals.last {
             write!(

@@ -142,6 +142,19 @@ pub struct Defects {
     pub flickers: u32,
 }
 
+/// What all devices have done since the module was loaded.
+static ACTIONS: Atomic<usize> = Atomic::new(0);
+
+/// Returns how many things all devices have done: a buffer taken or given back, a callback, a
+/// change of the configuration.
+pub fn actions() -> usize {
+    ACTIONS.load(Relaxed)
+}
+
+fn act() {
+    ACTIONS.fetch_add(1, Relaxed);
+}
+
 /// Looks at what goes through the virtqueues of a device, while it keeps the rules of the ring.
 ///
 /// Both are called with the device locked and interrupts off, in the order of the ring. The
@@ -489,6 +502,7 @@ impl Mock {
             hw.callbacks += 1;
             vq
         };
+        act();
         context.call(|| {
             // SAFETY: The virtqueue is not deleted while `callbacks` counts this.
             unsafe { bindings::vring_interrupt(0, vq.as_ptr().cast()) };
@@ -615,6 +629,7 @@ impl MockDevice {
 
     /// Changes a little-endian field of the configuration space, and does not say so.
     pub fn set_config(&self, offset: usize, value: u32) {
+        act();
         let mut hw = self.mock.hardware.lock();
         for (nth, byte) in value.to_le_bytes().into_iter().enumerate() {
             if let Some(at) = hw.setup.config.get_mut(offset + nth) {
@@ -631,6 +646,7 @@ impl MockDevice {
     /// Says that the configuration space has changed.
     pub fn config_changed(&self, context: Context) {
         if self.registered {
+            act();
             // SAFETY: The device is on the bus.
             context.call(|| unsafe { bindings::virtio_config_changed(self.vdev()) });
         }
@@ -666,6 +682,7 @@ impl MockDevice {
             hw.callbacks += 1;
             (vq, callback)
         };
+        act();
         context.call(|| {
             // SAFETY: The virtqueue is not deleted while `callbacks` counts this.
             unsafe { callback(vq.as_ptr()) };
@@ -804,6 +821,7 @@ impl MockDevice {
     /// Says that a buffer was used, whether the device has it or not.
     pub fn push_id(&self, queue: usize, id: u32, len: u32) {
         if let Some(ring) = self.mock.hardware.lock().ring(queue) {
+            act();
             ring.push(id, len);
         }
     }
@@ -817,6 +835,7 @@ impl MockDevice {
     /// Says that more buffers were used than were.
     pub fn jump(&self, queue: usize, by: u16) {
         if let Some(ring) = self.mock.hardware.lock().ring(queue) {
+            act();
             ring.jump(by);
         }
     }
@@ -934,6 +953,9 @@ impl Hardware {
             return Ok(None);
         };
         let chain = ring.pop(queue)?;
+        if chain.is_some() {
+            act();
+        }
         if let (Some(chain), Some(observer), false) = (&chain, observer, ring.foul) {
             observer.popped(chain, &mut |offset, bytes| ring.read(chain, offset, bytes));
         }
@@ -947,6 +969,7 @@ impl Hardware {
         }
         if let Some(ring) = self.ring(chain.queue) {
             if ring.generation == chain.generation {
+                act();
                 ring.push(u32::from(chain.id), len);
             }
         }

@@ -68,6 +68,9 @@ class Fake:
     def kinds(self):
         return {"inflate": self._count} if self._count else {}
 
+    def actions(self):
+        return 3 * self._count
+
     def interrupt(self):
         pass
 
@@ -237,7 +240,7 @@ def test_what_came_after_the_failure_goes_at_once():
 def test_nothing_found(run):
     status, said = run(lambda session, before: None)
     assert status == 0
-    assert "Nothing found in 20 sessions, 10,000 steps" in said
+    assert "Nothing found in 20 sessions, 10,000 steps of 30,000 device actions" in said
     assert f"FUZZ_SEED={RUN_SEED:#018x}" in said
     assert re.search(r"inflate\W+10,000", said)
     kept = json.loads((run.results / report.RESULTS).read_text())
