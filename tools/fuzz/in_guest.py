@@ -51,8 +51,14 @@ def machine(flavour: str, seconds: float) -> Machine:
         modules={drivers.RUST_MODULE: paths.lookup(f"MODULE_{flavour.upper()}_KUNIT")},
         kasan=flavour == "kasan",
         balloon=None,
-        # The suites stay where they are.
-        append=("kunit.enable=1", "kunit.autorun=0", "rcupdate.rcu_expedited=1", leaks.KERNEL_PARAMETER),
+        append=(
+            # The suites stay where they are.
+            "kunit.enable=1",
+            "kunit.autorun=0",
+            # Each unbinding waits for RCU.
+            "rcupdate.rcu_expedited=1",
+            leaks.KERNEL_PARAMETER,
+        ),
         deadline=seconds,
     )
 

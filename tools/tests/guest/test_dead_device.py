@@ -76,7 +76,7 @@ def test_removal_of_a_device_that_does_not_reset(guest):
     guest.agent.write(_COMMAND, _DOES_NOT_RESET)
     before = guest.agent.meminfo()["MemFree"]
     assert _timed(guest, "rmmod virtio_balloon_rs") <= _LIMIT_S
-    lost = re.search(r"did not complete its reset .*: (\d+) pages that it may still use", guest.log())
+    lost = re.search(r"did not complete its reset .*: (\d+) pages that it may still", guest.log())
     assert lost, "the log does not count what is lost"
     # A report is made of blocks of 2 MiB at least.
     assert int(lost[1]) >= 512
