@@ -119,12 +119,14 @@ class GuestExecutor:
 
     def run(self, sessions: Sequence[Session]) -> Failure | None:
         guest = self._ready()
-        start = len(guest.log())
+        # The console is slower than the guest: what was traced comes late.
+        traced = any(session.trace for session in sessions)
+        start = len(_whole_log(guest) if traced else guest.log())
         lines = "\n".join(str(session) for session in sessions)
         number = guest.agent.post("run", script=_SCRIPT.format(engine=ENGINE, lines=lines))
         found = self._watch(guest, number, sessions, start)
-        if any(session.trace for session in sessions):
-            self._descriptions = guest_log.descriptions(guest.log()[start:])
+        if traced:
+            self._descriptions = guest_log.descriptions(_whole_log(guest)[start:])
         # After a first complaint of its own the kernel looks less closely.
         harmless = found is None or (found.kind is Kind.RULE and not self._problem(guest, start))
         steps = self._count(guest) if harmless else 0
