@@ -25,6 +25,9 @@
 #define VIRTIO_BALLOON_BITMAP_SLAB		0x02	/* Reclaimable slab: dentries, inodes */
 #define VIRTIO_BALLOON_BITMAP_ALL_CACHES	0x03
 
+/* Flags of requests and of reports: the blocks stay out of use until the report is returned */
+#define VIRTIO_BALLOON_BITMAP_ISOLATED		0x01
+
 /* Windows end at or below this page frame number */
 #define VIRTIO_BALLOON_BITMAP_MAX_PFN		(1ULL << 52)
 
@@ -38,7 +41,7 @@ struct virtio_balloon_bitmap_request {
 	__u8 caches;
 	/* A bit stands for 2^order pages, aligned to their size */
 	__u8 order;
-	/* 0 */
+	/* 0 or VIRTIO_BALLOON_BITMAP_ISOLATED */
 	__u8 flags;
 	/* First page frame of the window */
 	__le64 start_pfn;
@@ -62,6 +65,7 @@ struct virtio_balloon_bitmap_request {
 #define VIRTIO_BALLOON_BITMAP_E_CACHES		5	/* Unknown caches */
 #define VIRTIO_BALLOON_BITMAP_E_ORDER		6	/* No such blocks; order is the nearest */
 #define VIRTIO_BALLOON_BITMAP_E_WINDOW		7	/* Empty, backwards, or beyond all memory */
+#define VIRTIO_BALLOON_BITMAP_E_ISOLATED	8	/* The driver cannot isolate blocks */
 
 /* virtio_balloon_bitmap_report.caches_result */
 #define VIRTIO_BALLOON_BITMAP_CACHES_NONE	0	/* Nothing was to be dropped */
@@ -82,7 +86,7 @@ struct virtio_balloon_bitmap_report {
 	__u8 error;
 	/* That of the request, or the nearest that the driver has with E_ORDER */
 	__u8 order;
-	/* 0 */
+	/* That of the request if the status is DONE or MORE, else 0 */
 	__u8 flags;
 	/* The caches that were dropped */
 	__u8 caches;
