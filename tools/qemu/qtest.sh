@@ -5,7 +5,7 @@
 
 . "$(dirname "$0")/../setup/common.sh"
 
-TESTS=(virtio-balloon-bitmap-test virtio-balloon-test)
+TESTS=(virtio-balloon-bitmap-test virtio-balloon-extents-test virtio-balloon-test)
 
 main() {
 	local test log=$CACHE/log/qemu-qtest.log

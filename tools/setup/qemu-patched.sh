@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# Builds the QEMU that knows the free page bitmap into the cache.
+# Builds the QEMU that knows the free page bitmap and extents into the cache.
 #
 # Its source is Debian's, with tools/qemu/patches. The system's apt configuration is not touched. The
 # binary takes its firmware from where the packaged QEMU has it.

@@ -36,7 +36,8 @@ def test_device(run):
     result = run("bash", "tools/qemu/qtest.sh")
     assert result.returncode == 0, result.stdout + result.stderr
     lines = result.stdout.splitlines()
-    assert any(line.startswith("ok ") and "bitmap" in line for line in lines), result.stdout
+    for feature in ("bitmap", "extents"):
+        assert any(line.startswith("ok ") and feature in line for line in lines), result.stdout
     assert not any(line.startswith("not ok") for line in lines), result.stdout
 
 
