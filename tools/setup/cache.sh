@@ -14,20 +14,44 @@ short_hash() {
 kernel_configs() {
 	case $1 in
 	plain) echo "$VBRS_TOP/tools/kernel/plain.config" ;;
-	check) echo "$VBRS_TOP"/tools/kernel/{plain,check}.config ;;
-	kasan) echo "$VBRS_TOP"/tools/kernel/{plain,check,kasan}.config ;;
-	*) die "no kernel flavour '$1': plain, check and kasan are the ones there are." ;;
+	patched) echo "$VBRS_TOP/tools/kernel/plain.config" ;;
+	check) echo "$VBRS_TOP"/tools/kernel/{plain,check,patched-kunit}.config ;;
+	kasan) echo "$VBRS_TOP"/tools/kernel/{plain,check,patched-kunit,kasan}.config ;;
+	*) die "no kernel flavour '$1': plain, patched, check and kasan are the ones there are." ;;
 	esac
+}
+
+# kernel_patches FLAVOUR: what is changed in its source. The plain kernel is what people have.
+kernel_patches() {
+	[ "$1" = plain ] || ls "$VBRS_TOP"/tools/kernel/patches/*.patch
+}
+
+# kernel_source FLAVOUR: where its source is, or is to be put.
+kernel_source() {
+	local patches
+	[ -n "${FOUND_KSRC:-}" ] || return 1
+	patches=$(kernel_patches "$1")
+	if [ -z "$patches" ]; then
+		echo "$FOUND_KSRC"
+	else
+		# shellcheck disable=SC2086 # One word a file.
+		echo "$FOUND_KSRC.patched-$(cat $patches | short_hash)"
+	fi
 }
 
 # kernel_dir FLAVOUR: the build tree for this source, these compilers and this checkout's configuration.
 kernel_dir() {
-	local configs key
+	local configs patches key
 	configs=$(kernel_configs "$1")
+	patches=$(kernel_patches "$1")
 	[ -n "${FOUND_KVERSION:-}" ] && [ -n "${FOUND_TOOLCHAIN_ID:-}" ] || return 1
 	# Only the settings: a better comment is no reason to build a kernel.
 	# shellcheck disable=SC2086 # One word a file.
-	key=$({ echo "$FOUND_KVERSION $FOUND_TOOLCHAIN_ID"; grep -h '^CONFIG_' $configs; } | short_hash)
+	key=$({
+		echo "$FOUND_KVERSION $FOUND_TOOLCHAIN_ID"
+		grep -h '^CONFIG_' $configs
+		[ -z "$patches" ] || cat $patches
+	} | short_hash)
 	echo "$CACHE/kernel/$1-$key"
 }
 
@@ -39,11 +63,11 @@ venv_dir() {
 	echo "$CACHE/venv/$key"
 }
 
-# prune PATTERN: entries of other checkouts and older versions are kept, but not without end.
+# prune PATTERN [KEEP]: entries of other checkouts and older versions are kept, but not without end.
 prune() {
-	local entry
+	local entry keep=${2:-3}
 	# shellcheck disable=SC2012,SC2086 # The pattern is ours; ls sorts by time.
-	ls -dt $1 2>/dev/null | tail -n +4 | while read -r entry; do
+	{ ls -dt $1 2>/dev/null || true; } | tail -n "+$((keep + 1))" | while read -r entry; do
 		rm -rf "$entry"
 	done
 }

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh [--config-only] plain|check|kasan: builds a guest kernel into the cache.
+# kernel.sh [--config-only] plain|patched|check|kasan: builds a guest kernel into the cache.
 #
 # The tree is what the module is built against; it also has the guest's bzImage and the modules,
 # the C balloon driver among them.
@@ -14,7 +14,7 @@
 kernel_make() {
 	env -i HOME="${HOME:-/}" LC_ALL=C TMPDIR="${TMPDIR:-/tmp}" \
 		PATH="$FOUND_LLVM_BIN:/usr/sbin:/usr/bin:/sbin:/bin" LIBCLANG_PATH="$FOUND_LIBCLANG_PATH" \
-		make -C "$FOUND_KSRC" O="$TREE" LLVM="$FOUND_LLVM" \
+		make -C "$SOURCE" O="$TREE" LLVM="$FOUND_LLVM" \
 		RUSTC="$FOUND_RUSTC" HOSTRUSTC="$FOUND_RUSTC" RUSTFMT="$FOUND_RUSTFMT" BINDGEN="$FOUND_BINDGEN" "$@"
 }
 
@@ -36,6 +36,23 @@ verify_config() {
 		;;
 	esac
 	die "the $FLAVOUR kernel's configuration refuses:$refused. Name what they depend on in tools/kernel/*.config."
+}
+
+# The source with the patches, beside the one without. The two share the files that no patch changes:
+# what git changes it writes anew. The ceiling: else git, run below somebody's repository, would look
+# for the files in that.
+patch_source() {
+	local file scratch=$SOURCE.new
+	[ ! -d "$SOURCE" ] || return 0
+	progress "patching the kernel's source"
+	rm -rf "$scratch"
+	cp -al "$FOUND_KSRC" "$scratch" || die "cannot copy $FOUND_KSRC: full disk?"
+	for file in $(kernel_patches "$FLAVOUR"); do
+		(cd "$scratch" && GIT_CEILING_DIRECTORIES=$scratch git apply --whitespace=nowarn "$file") \
+			>>"$LOG" 2>&1 </dev/null ||
+			die_with_log "$LOG" "$(basename "$file") does not apply to Linux $FOUND_KVERSION. The log is $LOG."
+	done
+	mv "$scratch" "$SOURCE"
 }
 
 configure() {
@@ -72,6 +89,7 @@ main() {
 	[ ${#CONFIGS[@]} -gt 0 ] || exit 1
 	TREE=$(kernel_dir "$FLAVOUR") ||
 		die "the kernel's source or the toolchain is not set up yet: run 'make setup'."
+	SOURCE=$(kernel_source "$FLAVOUR")
 	LOG=$CACHE/log/kernel-$FLAVOUR.log
 
 	if [ ! -e "$TREE/$STAMP" ]; then
@@ -86,6 +104,7 @@ main() {
 		need_memory 2048 "the build of the $FLAVOUR kernel"
 		mkdir -p "$TREE" "$CACHE/log"
 		: >"$LOG"
+		patch_source
 		configure
 		if [ -n "$config_only" ]; then
 			step "$FLAVOUR config" "every requested symbol is set in $TREE/.config"
@@ -94,8 +113,10 @@ main() {
 		build
 		date >"$TREE/$STAMP"
 	fi
-	touch "$TREE"
+	touch "$TREE" "$SOURCE"
 	prune "$CACHE/kernel/$FLAVOUR-*"
+	# Three kernels of each of the three patched flavours have one each at most.
+	prune "$CACHE/src/*.patched-????????????" 9
 	step "$FLAVOUR kernel" "$(cat "$TREE/include/config/kernel.release") in $TREE"
 }
 

@@ -36,6 +36,7 @@ main() {
 		;;
 	KDIR) value=$(kernel plain 'make setup' ', or give KDIR=<built kernel tree>') ;;
 	KDIR_CHECK) value=$(kernel check 'make setup-check') ;;
+	KDIR_PATCHED) value=$(kernel patched 'make setup-patched') ;;
 	KDIR_KASAN) value=$(kernel kasan 'make setup-kasan') ;;
 	KDIR_ANY)
 		# Whichever is there; if none is, the message is that for the plain kernel.
@@ -44,6 +45,7 @@ main() {
 		;;
 	GUEST_KERNEL) value=$(kernel plain 'make setup')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_CHECK) value=$(kernel check 'make setup-check')/arch/x86/boot/bzImage ;;
+	GUEST_KERNEL_PATCHED) value=$(kernel patched 'make setup-patched')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_KASAN) value=$(kernel kasan 'make setup-kasan')/arch/x86/boot/bzImage ;;
 	*) die "no value named '${1:-}' in the set-up." ;;
 	esac

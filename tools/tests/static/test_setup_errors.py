@@ -335,25 +335,55 @@ modules: bzImage
 def fake_source(cache, tmp_path):
     """Replaces the kernel's source in that cache."""
 
-    def fake_source(steps: str) -> None:
+    def fake_source(steps: str) -> Path:
         source = tmp_path / "source"
         source.mkdir(exist_ok=True)
         (source / "Makefile").write_text(KERNEL_MAKEFILE.format(steps=steps))
         (cache / "state/source.env").write_text(f"FOUND_KSRC={source}\nFOUND_KVERSION=7.3.0-1\n")
+        return source
 
     return fake_source
 
 
 def test_kernel_is_built_once(run, cache, fake_source):
     fake_source("true")
-    assert run(SETUP / "kernel.sh", "check", XDG_CACHE_HOME=cache.parent).returncode == 0
-    shown = run(SETUP / "show.sh", "KDIR_CHECK", XDG_CACHE_HOME=cache.parent)
+    assert run(SETUP / "kernel.sh", "plain", XDG_CACHE_HOME=cache.parent).returncode == 0
+    shown = run(SETUP / "show.sh", "KDIR", XDG_CACHE_HOME=cache.parent)
     assert shown.returncode == 0
     assert (Path(shown.stdout.strip()) / ".complete").exists()
 
     # A second run does not build: this source could not.
     fake_source("false")
+    assert run(SETUP / "kernel.sh", "plain", XDG_CACHE_HOME=cache.parent).returncode == 0
+
+
+def test_patched_kernel(run, cache, fake_source, value):
+    """The patches go into a copy, and all that they touch stays as it was in the original."""
+    source = fake_source("true")
+    names = re.findall(
+        r"^--- a/(\S+)$",
+        "".join(patch.read_text() for patch in (SETUP.parent / "kernel/patches").glob("*.patch")),
+        re.MULTILINE,
+    )
+    before = {}
+    for name in names:
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        before[name] = (Path(value("KSRC")) / name).read_text()
+        (source / name).write_text(before[name])
     assert run(SETUP / "kernel.sh", "check", XDG_CACHE_HOME=cache.parent).returncode == 0
+    assert run(SETUP / "show.sh", "KDIR_CHECK", XDG_CACHE_HOME=cache.parent).returncode == 0
+    (patched,) = source.parent.glob("source.patched-*")
+    for name, text in before.items():
+        assert (source / name).read_text() == text
+        assert (patched / name).read_text() != text
+
+
+def test_patch_that_does_not_apply(run, cache, fake_source):
+    source = fake_source("true")
+    result = run(SETUP / "kernel.sh", "check", XDG_CACHE_HOME=cache.parent)
+    assert "does not apply to Linux 7.3.0-1" in the_error(result)
+    names = [path.name for path in source.parent.glob("source.patched-*")]
+    assert all(name.endswith(".new") for name in names), "it passes for patched"
 
 
 def test_failing_kernel_build(run, cache, fake_source):
