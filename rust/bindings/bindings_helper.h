@@ -15,8 +15,10 @@
 #include <linux/virtio.h>
 #include <linux/virtio_balloon.h>
 #include <linux/virtio_balloon_bitmap.h>
+#include <linux/virtio_balloon_extents.h>
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
+#include <trace/events/virtio_balloon.h>
 #include <uapi/linux/virtio_ids.h>
 #include <uapi/linux/virtio_ring.h>
 

@@ -1,5 +1,22 @@
 // SPDX-License-Identifier: GPL-2.0
 
+#ifdef CONFIG_DROP_CACHES_EXPORTED
+
+#include <linux/drop_caches.h>
+#include <linux/pid.h>
+#include <linux/printk.h>
+#include <linux/sched.h>
+
+/* With the line in the log that the sysctl leaves. */
+__rust_helper int rust_helper_next_drop_caches(unsigned int caches)
+{
+	drop_caches(caches);
+	pr_info("%s (%d): drop_caches: %u\n", current->comm, task_pid_nr(current), caches);
+	return 0;
+}
+
+#else
+
 #include <linux/err.h>
 #include <linux/fs.h>
 #include <linux/fs_struct.h>
@@ -23,3 +40,5 @@ __rust_helper int rust_helper_next_drop_caches(unsigned int caches)
 	filp_close(file, NULL);
 	return written < 0 ? written : 0;
 }
+
+#endif

@@ -14,6 +14,7 @@
 
 #include "drop_caches.c"
 #include "fault.c"
+#include "isolation.c"
 #include "mm.c"
 #include "mock.c"
 #include "pm.c"

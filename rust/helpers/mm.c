@@ -63,6 +63,20 @@ __rust_helper int rust_helper_next_free_block_order(struct zone *zone, struct pa
 	return page_private(page);
 }
 
+/*
+ * Under zone->lock: the page frame of what comes before the free block at @pfn in one of the lists
+ * of @area, or -1 - n if that is the head of list n. One call for each entry of a walk.
+ */
+__rust_helper long rust_helper_next_free_list_before(struct free_area *area, unsigned long pfn)
+{
+	struct list_head *node = pfn_to_page(pfn)->buddy_list.prev;
+	unsigned long offset = (unsigned long)node - (unsigned long)area->free_list;
+
+	if (offset < sizeof(area->free_list))
+		return -1 - (long)(offset / sizeof(*node));
+	return page_to_pfn(list_entry(node, struct page, buddy_list));
+}
+
 /* NULL for a page frame without an initialised struct page, as after a hot-unplug. */
 __rust_helper struct page *rust_helper_next_pfn_to_online_page(unsigned long pfn)
 {
@@ -118,6 +132,55 @@ __rust_helper void rust_helper_next_balloon_devinfo_init(struct balloon_dev_info
 __rust_helper void rust_helper_next_init_list_head(struct list_head *list)
 {
 	INIT_LIST_HEAD(list);
+}
+
+/*
+ * At most @nr pages of the kind that balloon_page_alloc() gives one of, into the slots of @pages,
+ * which are NULL. Returns how many.
+ */
+__rust_helper unsigned long rust_helper_next_balloon_pages_alloc(unsigned long nr,
+								 struct page **pages)
+{
+	gfp_t gfp = __GFP_NOMEMALLOC | __GFP_NORETRY | __GFP_NOWARN;
+
+	gfp |= IS_ENABLED(CONFIG_BALLOON_MIGRATION) ? GFP_HIGHUSER_MOVABLE : GFP_HIGHUSER;
+	return alloc_pages_bulk(gfp, nr, pages);
+}
+
+/*
+ * @nr pages that lie next to each other in one zone enter a balloon: what balloon_page_enqueue()
+ * does for a page beside its list.
+ */
+__rust_helper void rust_helper_next_balloon_block_enter(struct page *page, unsigned long nr,
+							bool adjust)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		__SetPageOffline(page + i);
+	if (adjust)
+		adjust_managed_page_count(page, -(long)nr);
+	count_vm_events(BALLOON_INFLATE, nr);
+	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, nr);
+}
+
+/* They leave it again. The allocator looks at the type of the first page of a block only. */
+__rust_helper void rust_helper_next_balloon_block_leave(struct page *page, unsigned long nr,
+							bool adjust)
+{
+	unsigned long i;
+
+	for (i = 0; i < nr; i++)
+		__ClearPageOffline(page + i);
+	if (adjust)
+		adjust_managed_page_count(page, nr);
+	count_vm_events(BALLOON_DEFLATE, nr);
+	mod_node_page_state(page_pgdat(page), NR_BALLOON_PAGES, -(long)nr);
+}
+
+__rust_helper void rust_helper_next_page_list_add(struct page *page, struct list_head *list)
+{
+	list_add(&page->lru, list);
 }
 
 /* The first page of a list that is linked through page->lru, or NULL. */

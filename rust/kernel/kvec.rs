@@ -7,15 +7,12 @@ use crate::prelude::*;
 /// Returns a vector of `len` elements.
 ///
 /// `KVec::push()` and its like have arithmetic that may panic under overflow checks.
-pub(crate) fn filled<T>(len: usize, mut element: impl FnMut(usize) -> T) -> Result<KVec<T>> {
+pub fn filled<T>(len: usize, mut element: impl FnMut(usize) -> T) -> Result<KVec<T>> {
     try_filled(len, |index| Ok(element(index)))
 }
 
 /// Returns a vector of `len` elements, or the first error.
-pub(crate) fn try_filled<T>(
-    len: usize,
-    mut element: impl FnMut(usize) -> Result<T>,
-) -> Result<KVec<T>> {
+pub fn try_filled<T>(len: usize, mut element: impl FnMut(usize) -> Result<T>) -> Result<KVec<T>> {
     let mut vec = KVec::with_capacity(len, GFP_KERNEL)?;
     let mut written = 0;
     let mut result = Ok(());

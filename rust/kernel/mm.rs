@@ -9,22 +9,29 @@
 //! - [`PageRun::alloc`] takes pages out of the allocator: they stay free of other use until the
 //!   [`PageRun`] is dropped. Such pages are *held*. So are the pages of a [`PageBalloon`].
 //! - [`PageReporting`] is told of free blocks by the kernel, which keeps them out of the allocator
-//!   until the report returns. Such pages are *isolated*.
+//!   until the report returns. Such pages are *isolated*. So are those of an [`IsolatedRun`], which
+//!   a driver takes out when it wants to, if the kernel lets it ([`can_isolate`]).
 //!
 //! C headers: [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h),
 //! [`include/linux/gfp.h`](srctree/include/linux/gfp.h)
 
 mod balloon;
+mod balloon_blocks;
 mod drop_caches;
 mod free_list;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 mod free_list_test;
 mod free_walk;
+mod isolated_run;
+mod isolation;
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+mod isolation_test;
 mod oom;
 mod page_reporting;
 mod page_run;
 mod page_run_stack;
 mod pfn_range;
+mod range_stack;
 mod run_set;
 mod shrinker;
 mod vmstat;
@@ -47,11 +54,23 @@ pub use self::free_list::{
     Full,
     Neighbour,
     Sink,
+    Taken,
     Windowed, //
 };
 pub use self::free_walk::{
     FreeWalk,
+    LockHold,
     WalkStats, //
+};
+pub use self::isolated_run::{
+    IsolatedRun,
+    IsolatedRuns, //
+};
+pub use self::isolation::{
+    can_isolate,
+    Isolated,
+    Isolation,
+    IsolationLimits, //
 };
 pub use self::oom::{
     OomHandler,
@@ -83,6 +102,7 @@ pub use self::zone::{
     Node,
     Nodes,
     Zone,
+    ZoneName,
     Zones, //
 };
 

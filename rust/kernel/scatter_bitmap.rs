@@ -20,6 +20,7 @@ use crate::{
     },
     prelude::*, //
 };
+use core::ops::Range;
 
 /// Memory for a part of a bitmap.
 ///
@@ -72,6 +73,7 @@ fn set_in_word(words: &mut [u64], word: usize, mask: u64) {
 }
 
 /// Sets the bits from `first` up to, but without, `end`. There must be at least one.
+#[inline]
 fn set_in_words(words: &mut [u64], first: usize, end: usize) {
     let last = end.wrapping_sub(1);
     let head = u64::MAX.wrapping_shl(bit_in_word(first));
@@ -95,10 +97,14 @@ fn set_in_words(words: &mut [u64], first: usize, end: usize) {
 /// - `ends` has, for each piece, the number of words in it and all before it.
 /// - `bits` is at most the capacity: 64 times the last of `ends`.
 /// - In the words of `bits` bits, no other bit is set.
+/// - All bits of `recent_bits` are in the piece `recent`.
 pub struct ScatterBitmap<P: Piece> {
     pieces: KVec<P>,
     ends: KVec<usize>,
     bits: usize,
+    /// The piece that bits were set in last, and which bits are in it; none at first.
+    recent: usize,
+    recent_bits: Range<usize>,
 }
 
 impl<P: Piece> ScatterBitmap<P> {
@@ -118,6 +124,8 @@ impl<P: Piece> ScatterBitmap<P> {
             pieces,
             ends,
             bits: 0,
+            recent: 0,
+            recent_bits: 0..0,
         })
     }
 
@@ -163,8 +171,25 @@ impl<P: Piece> ScatterBitmap<P> {
         if first >= end {
             return;
         }
+        // Neighbours are in the same piece more often than not.
+        let recent = &self.recent_bits;
+        if first >= recent.start && end <= recent.end {
+            if let Some(piece) = self.pieces.get_mut(self.recent) {
+                let start = recent.start;
+                set_in_words(
+                    piece.words_mut(),
+                    first.wrapping_sub(start),
+                    end.wrapping_sub(start),
+                );
+            }
+            return;
+        }
         let first_word = first >> 6;
         let at = self.ends.partition_point(|&words| words <= first_word);
+        self.recent = at;
+        let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
+        let start = start.copied().unwrap_or(0).wrapping_mul(64);
+        self.recent_bits = start..self.ends.get(at).map_or(0, |&end| end.wrapping_mul(64));
         let pieces = self.pieces.get_mut(at..).unwrap_or_default();
         let ends = self.ends.get(at..).unwrap_or_default();
         for (piece, &piece_end) in pieces.iter_mut().zip(ends) {
@@ -188,12 +213,36 @@ impl<P: Piece> ScatterBitmap<P> {
         }
     }
 
+    /// Makes this a bitmap of no more than `bits` bits, the first ones.
+    pub fn truncate(&mut self, bits: usize) {
+        if bits >= self.bits {
+            return;
+        }
+        // INVARIANT: Of the word that may have bits behind the last one, these are cleared below.
+        self.bits = bits;
+        let last = bits >> 6;
+        let at = self.ends.partition_point(|&words| words <= last);
+        let (Some(piece), Some(&end)) = (self.pieces.get_mut(at), self.ends.get(at)) else {
+            return;
+        };
+        let words = piece.words_mut();
+        let first = end.saturating_sub(words.len());
+        if let Some(word) = words.get_mut(last.saturating_sub(first)) {
+            *word &= (1u64 << (bits & 63)).wrapping_sub(1).to_le();
+        }
+    }
+
     /// Returns the number of bits that are set.
     pub fn count_set(&self) -> usize {
         self.used().flatten().fold(0usize, |sum, word| {
             // CAST: At most 64.
             sum.saturating_add(word.count_ones() as usize)
         })
+    }
+
+    /// Returns the number of bytes of [`Self::used`].
+    pub fn bytes(&self) -> usize {
+        words_for(self.bits).saturating_mul(size_of::<u64>())
     }
 
     /// Returns the words of the bitmap, piece by piece, in the order of bytes of the wire.
@@ -313,11 +362,28 @@ impl Window {
             start_pfn: start.wrapping_shl(self.order),
             bits,
             order: self.order,
-            outcome: if self.next < self.end {
-                Outcome::More
-            } else {
-                Outcome::Done
-            },
+            outcome: self.outcome(),
+        }
+    }
+
+    /// Cuts the part that was taken last down to its first `bits` bits; the next part begins behind
+    /// them. At least one is left, so that there is an end to it.
+    pub fn cut(&mut self, part: &mut Part, bits: usize) {
+        let bits = bits.max(1).min(part.bits);
+        let start = block_from(part.start_pfn, part.order);
+        // INVARIANT: No more than the part had, whose end was no more than `end`.
+        //
+        // CAST: A `usize` has at most 64 bits.
+        self.next = start.saturating_add(bits as u64).min(self.end);
+        part.bits = bits;
+        part.outcome = self.outcome();
+    }
+
+    fn outcome(&self) -> Outcome {
+        if self.next < self.end {
+            Outcome::More
+        } else {
+            Outcome::Done
         }
     }
 }
@@ -333,6 +399,13 @@ pub struct PartSink<'a, P: Piece> {
     /// In page frames.
     order: u32,
     shift: u32,
+    /// The number of pages whose page frames a [`u64`] can count.
+    most_pages: u64,
+    /// Neighbours that came one after the other, whose bits are not set yet; empty at first.
+    start: usize,
+    end: usize,
+    /// What is not 0 in a page frame number at which no bit begins.
+    mask: usize,
 }
 
 impl<'a, P: Piece> PartSink<'a, P> {
@@ -345,16 +418,24 @@ impl<'a, P: Piece> PartSink<'a, P> {
             bits: part.bits as u64,
             order: part.order,
             shift,
+            most_pages: u64::MAX.checked_shr(shift).unwrap_or(0),
+            start: 0,
+            end: 0,
+            mask: 1usize
+                .checked_shl(part.order.saturating_sub(shift))
+                .map_or(usize::MAX, |pages| pages.wrapping_sub(1)),
         }
     }
 
     /// Returns the first bit and the number of bits of the blocks that lie whole within `range`
     /// and the part.
     fn bits_of(&self, range: &PfnRange) -> Option<(usize, usize)> {
-        let frames = 1u64.checked_shl(self.shift)?;
         // CAST: A `usize` has at most 64 bits.
-        let start = (range.start() as u64).checked_mul(frames)?;
-        let end = (range.end() as u64).checked_mul(frames)?;
+        let (start, end) = (range.start() as u64, range.end() as u64);
+        if end > self.most_pages {
+            return None;
+        }
+        let (start, end) = (start.wrapping_shl(self.shift), end.wrapping_shl(self.shift));
         let start = block_from(start, self.order).saturating_sub(self.first);
         let end = end.wrapping_shr(self.order).saturating_sub(self.first);
         let end = end.min(self.bits);
@@ -363,11 +444,37 @@ impl<'a, P: Piece> PartSink<'a, P> {
     }
 }
 
-impl<P: Piece> Sink for PartSink<'_, P> {
-    fn block(&mut self, block: PfnRange) -> Result<(), Full> {
-        if let Some((first, count)) = self.bits_of(&block) {
+impl<P: Piece> PartSink<'_, P> {
+    /// Sets the bits of the neighbours that came last.
+    #[inline(never)]
+    fn flush(&mut self) {
+        let range = PfnRange::new(self.start, self.end.wrapping_sub(self.start));
+        if let Some((first, count)) = range.and_then(|range| self.bits_of(&range)) {
             self.bitmap.set(first, count);
         }
+    }
+}
+
+impl<P: Piece> Sink for PartSink<'_, P> {
+    #[inline]
+    fn block(&mut self, block: PfnRange) -> Result<(), Full> {
+        // Free blocks next to each other come one after the other more often than not. No bit is
+        // for pages on both sides of where they meet.
+        if block.start() == self.end && self.end & self.mask == 0 {
+            self.end = block.end();
+        } else if block.end() == self.start && self.start & self.mask == 0 {
+            self.start = block.start();
+        } else {
+            self.flush();
+            self.start = block.start();
+            self.end = block.end();
+        }
         Ok(())
+    }
+}
+
+impl<P: Piece> Drop for PartSink<'_, P> {
+    fn drop(&mut self) {
+        self.flush();
     }
 }

@@ -316,6 +316,57 @@ mod tests {
         Ok(())
     }
 
+    #[test]
+    fn parts_that_are_cut_cover_the_window_too() -> Result {
+        let mut random = Random::new(22);
+        for _ in 0..2000 {
+            let start = random.below(300) as u64;
+            let end = start + 1 + random.below(300) as u64;
+            let order = random.below(7) as u32;
+            let mut window = Window::new(start, end, order).map_err(|_| EINVAL)?;
+            let mut whole = window.clone();
+            let whole = whole.next_part(usize::MAX);
+            let mut next = whole.start_pfn;
+            let mut bits = 0;
+            loop {
+                let mut part = window.next_part(1 + random.below(80));
+                let had = part.bits;
+                if random.below(2) == 0 {
+                    // To more than there is, and to nothing, too.
+                    let to = random.below(100);
+                    window.cut(&mut part, to);
+                    assert_eq!(part.bits, to.max(1).min(had));
+                }
+                assert_eq!(part.start_pfn, next);
+                next += (part.bits as u64) << order;
+                bits += part.bits;
+                if part.outcome == Outcome::Done {
+                    break;
+                }
+                assert!(part.bits > 0);
+            }
+            assert_eq!(bits, whole.bits);
+        }
+        Ok(())
+    }
+
+    #[test]
+    fn what_is_truncated_is_gone() -> Result {
+        let mut random = Random::new(23);
+        for _ in 0..500 {
+            let mut bitmap = random_bitmap(&mut random)?;
+            bitmap.reset(random.below(bitmap.capacity() + 1));
+            let (first, count) = (random.below(200), random.below(700));
+            bitmap.set(first, count);
+            let bits = random.below(bitmap.capacity() + 70).min(bitmap.bits());
+            bitmap.truncate(bits);
+            let mut model = Model::new(bits)?;
+            (first..first + count).for_each(|bit| model.set(bit));
+            assert_same(&bitmap, &model)?;
+        }
+        Ok(())
+    }
+
     /// Several parts together are one big one, and that is what a look at each page says.
     #[test]
     fn parts_of_a_window_match_the_model() -> Result {
@@ -342,6 +393,7 @@ mod tests {
             for block in memory.blocks.iter() {
                 assert!(sink.block(*block).is_ok());
             }
+            drop(sink);
 
             let mut model = Model::new(blocks)?;
             for bit in 0..blocks {
@@ -365,6 +417,7 @@ mod tests {
                 for block in memory.blocks.iter() {
                     assert!(sink.block(*block).is_ok());
                 }
+                drop(sink);
                 let mut expected = Model::new(part.bits)?;
                 (0..part.bits)
                     .filter(|&bit| model.get(first + bit))
@@ -390,12 +443,14 @@ mod tests {
         let mut sink = PartSink::new(&mut bitmap, &part, 0);
         let all = PfnRange::block(0, 10).ok_or(EINVAL)?;
         assert!(sink.block(all).is_ok());
+        drop(sink);
         assert_eq!(bitmap.count_set(), 30);
 
         // Nor beyond the part, if the bitmap is larger.
         bitmap.reset(100);
         let mut sink = PartSink::new(&mut bitmap, &part, 0);
         assert!(sink.block(all).is_ok());
+        drop(sink);
         assert_eq!(bitmap.count_set(), 30);
 
         bitmap.reset(part.bits);
@@ -406,11 +461,13 @@ mod tests {
                 .block(PfnRange::block(pfn, order).ok_or(EINVAL)?)
                 .is_ok());
         }
+        drop(sink);
         assert_eq!(bitmap.count_set(), 0);
         let mut sink = PartSink::new(&mut bitmap, &part, 0);
         for pfn in [100, 216] {
             assert!(sink.block(PfnRange::block(pfn, 2).ok_or(EINVAL)?).is_ok());
         }
+        drop(sink);
         let mut model = Model::new(30)?;
         model.set(0);
         model.set(29);

@@ -12,10 +12,14 @@ use crate::{
     container_of,
     error::from_result,
     kvec::filled,
+    new_spinlock,
     prelude::*,
-    sync::atomic::{
-        Atomic,
-        Relaxed, //
+    sync::{
+        atomic::{
+            Atomic,
+            Relaxed, //
+        },
+        SpinLock, //
     },
     time::{
         delay::fsleep,
@@ -29,6 +33,11 @@ use core::{
     ptr::NonNull, //
 };
 
+use super::{
+    PageRunStack,
+    Run, //
+};
+
 /// A page that belongs to a balloon, or is about to: a reference to it, which is given up when
 /// this is dropped. With the last one the page goes back to the page allocator.
 ///
@@ -37,6 +46,7 @@ use core::{
 /// # Invariants
 ///
 /// The pointer is to a valid page of order 0, of which this has a reference.
+#[repr(transparent)]
 pub struct BalloonPage(NonNull<bindings::page>);
 
 // SAFETY: References to a page may be given up from any thread.
@@ -53,6 +63,16 @@ impl BalloonPage {
         let page = unsafe { bindings::balloon_page_alloc() };
         // INVARIANT: The page was just allocated, with one reference.
         NonNull::new(page).map(Self)
+    }
+
+    /// Makes one of a reference to a page.
+    ///
+    /// # Safety
+    ///
+    /// `page` must be a valid page of order 0, with a reference that nobody else gives up.
+    pub(super) unsafe fn from_raw(page: NonNull<bindings::page>) -> Self {
+        // INVARIANT: By the safety requirement.
+        Self(page)
     }
 
     /// Takes another reference to a page.
@@ -90,6 +110,10 @@ impl Drop for BalloonPage {
 }
 
 /// Up to a fixed number of pages. No memory is needed to put some in or take some out.
+///
+/// # Invariants
+///
+/// The first `len` slots have a page, the others have none.
 pub struct BalloonPages {
     pages: KVec<Option<BalloonPage>>,
     len: usize,
@@ -112,6 +136,33 @@ impl BalloonPages {
     /// Returns whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len == 0
+    }
+
+    /// Allocates pages like [`BalloonPage::alloc`], at most `count` and as many as there is room
+    /// for, and returns how many.
+    ///
+    /// Most of them come from the CPU's own list, which is locked once for all of them. It stops
+    /// where memory gets short, so one call that returns fewer does not mean that the next returns
+    /// none.
+    pub fn alloc(&mut self, count: usize) -> usize {
+        let count = count.min(self.room());
+        let end = self.len.saturating_add(count);
+        let Some(slots) = self.pages.get_mut(self.len..end) else {
+            return 0;
+        };
+        // SAFETY: There are `count` slots, all of them `None` by the type invariants, which is a
+        // null pointer: a `BalloonPage` is a `NonNull` pointer. Null or a page with a reference is
+        // what the function writes into each. It may be called from any context that may sleep.
+        //
+        // CAST: A `usize` is as wide as an `unsigned long`.
+        let got = unsafe {
+            bindings::next_balloon_pages_alloc(count as c_ulong, slots.as_mut_ptr().cast())
+        };
+        // INVARIANT: It fills the slots from the first one on.
+        //
+        // CAST: As above.
+        self.len = self.len.saturating_add((got as usize).min(count));
+        got as usize
     }
 
     /// Returns how many more fit in.
@@ -164,12 +215,17 @@ pub trait BalloonOwner: Send + Sync + Sized {
 /// # Invariants
 ///
 /// `info` is initialised and pinned. `pages` is the number of pages that are in its list or
-/// isolated by the kernel in order to be moved.
+/// isolated by the kernel in order to be moved, `block_pages` that of the pages in `blocks`, each
+/// of which was accounted for when it entered.
 #[pin_data(PinnedDrop)]
 pub struct PageBalloon<T: BalloonOwner> {
     #[pin]
     info: Opaque<bindings::balloon_dev_info>,
     pages: Atomic<usize>,
+    #[pin]
+    pub(super) blocks: SpinLock<PageRunStack>,
+    pub(super) block_pages: Atomic<usize>,
+    pub(super) lower_total: bool,
     #[pin]
     owner: T,
 }
@@ -197,11 +253,14 @@ impl<T: BalloonOwner> PageBalloon<T> {
                 }
             }),
             pages: Atomic::new(0),
+            blocks <- new_spinlock!(PageRunStack::new()),
+            block_pages: Atomic::new(0),
+            lower_total,
             owner <- owner,
         })
     }
 
-    /// Returns the number of pages.
+    /// Returns the number of single pages.
     pub fn pages(&self) -> usize {
         self.pages.load(Relaxed)
     }
@@ -215,7 +274,26 @@ impl<T: BalloonOwner> PageBalloon<T> {
         unsafe { bindings::balloon_page_enqueue(self.info.get(), page.0.as_ptr()) };
     }
 
-    /// Takes pages out, at most `count` and as many as there is room for, and returns how many.
+    /// Puts pages in, all at once.
+    pub fn enqueue_all(&self, pages: &mut BalloonPages) {
+        self.pages.fetch_add(pages.len(), Relaxed);
+        let mut list = bindings::list_head::default();
+        let head = &raw mut list;
+        // SAFETY: `head` is valid for writes.
+        unsafe { bindings::next_init_list_head(head) };
+        while let Some(page) = pages.pop() {
+            let page = ManuallyDrop::new(page);
+            // SAFETY: `head` is initialised. The page is in no other list; the reference to it is
+            // now the list's.
+            unsafe { bindings::next_page_list_add(page.0.as_ptr(), head) };
+        }
+        // SAFETY: By the type invariants `info` is initialised. The pages and the references to
+        // them are nobody else's.
+        unsafe { bindings::balloon_page_list_enqueue(self.info.get(), head) };
+    }
+
+    /// Takes single pages out, at most `count` and as many as there is room for, and returns how
+    /// many.
     ///
     /// May return less than there are in the balloon, as the kernel may be about to move some.
     pub fn dequeue(&self, count: usize, into: &mut BalloonPages) -> usize {
@@ -230,6 +308,9 @@ impl<T: BalloonOwner> PageBalloon<T> {
     /// Must be called from a context that may sleep.
     pub fn release_all(&self) {
         self.empty(drop);
+        while let Some(run) = self.dequeue_run(usize::MAX) {
+            drop(run);
+        }
     }
 
     /// Loses all pages: nobody will ever use them again. Returns how many they are.
@@ -241,6 +322,10 @@ impl<T: BalloonOwner> PageBalloon<T> {
             core::mem::forget(page);
             lost = lost.saturating_add(1);
         });
+        while let Some(run) = self.dequeue_run(usize::MAX) {
+            lost = lost.saturating_add(run.range().pages());
+            core::mem::forget(run);
+        }
         lost
     }
 
@@ -312,11 +397,12 @@ impl<T: BalloonOwner> PinnedDrop for PageBalloon<T> {
 
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
 #[kunit_tests(rust_kernel_balloon)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::sync::Arc;
 
-    struct Nobody;
+    /// Cannot move pages.
+    pub(in crate::mm) struct Nobody;
 
     impl BalloonOwner for Nobody {
         fn migrate(_: &PageBalloon<Self>, _: BalloonPage, _: BalloonPage) -> Result {
@@ -324,7 +410,8 @@ mod tests {
         }
     }
 
-    fn balloon(pages: usize) -> Result<Arc<PageBalloon<Nobody>>> {
+    /// Returns a balloon of single pages.
+    pub(in crate::mm) fn balloon(pages: usize) -> Result<Arc<PageBalloon<Nobody>>> {
         let balloon = Arc::pin_init(PageBalloon::new(true, Ok(Nobody)), GFP_KERNEL)?;
         for _ in 0..pages {
             balloon.enqueue(BalloonPage::alloc().ok_or(ENOMEM)?);
@@ -351,6 +438,35 @@ mod tests {
         }
         assert!(out.is_empty());
         assert_eq!(balloon.pages(), 100);
+        Ok(())
+    }
+
+    #[test]
+    fn pages_come_and_go_many_at_a_time() -> Result {
+        let balloon = balloon(0)?;
+        let mut set = BalloonPages::new(100)?;
+        assert!(set.push(BalloonPage::alloc().ok_or(ENOMEM)?).is_ok());
+        let mut got = 1;
+        while set.room() > 0 {
+            let more = set.alloc(40);
+            assert!((1..=40).contains(&more));
+            got += more;
+            assert_eq!(set.len(), got);
+        }
+        assert_eq!(set.alloc(1), 0);
+        assert_eq!(got, 100);
+        let mut pfns = KVec::<usize>::new();
+        for pfn in set.pfns() {
+            assert!(!pfns.contains(&pfn));
+            pfns.push(pfn, GFP_KERNEL)?;
+        }
+        balloon.enqueue_all(&mut set);
+        assert!(set.is_empty());
+        assert_eq!(balloon.pages(), 100);
+        while set.room() > 0 {
+            balloon.dequeue(usize::MAX, &mut set);
+        }
+        assert!(set.pfns().all(|pfn| pfns.contains(&pfn)));
         Ok(())
     }
 

@@ -57,6 +57,16 @@ pub trait FreeLists {
 
     /// Returns what comes after the block of this order at `pfn`, towards the tail of its list.
     fn after(&self, order: u32, pfn: usize) -> Neighbour;
+
+    /// Returns what comes before a block like [`FreeLists::before`], and need not look whether it
+    /// is one.
+    ///
+    /// # Safety
+    ///
+    /// `pfn` must be one that this value has returned as an entry of a list of this order.
+    unsafe fn onward(&self, order: u32, pfn: usize) -> Neighbour {
+        self.before(order, pfn)
+    }
 }
 
 /// The sink cannot take a block now.
@@ -113,11 +123,12 @@ pub enum Batch {
     Done,
 }
 
-/// Number of entries that a walk remembers.
+/// Number of entries that a walk remembers, a power of two.
 const TRAIL: usize = 16;
 
-/// The entries of a list that were visited last, newest first.
+/// The entries of a list that were visited last.
 struct Trail {
+    /// The one that was visited as the nth is at n modulo their number.
     pfns: [usize; TRAIL],
     visited: usize,
 }
@@ -130,34 +141,44 @@ impl Trail {
         }
     }
 
+    /// Forgets all of it. What is in the slots is not looked at any more.
+    fn clear(&mut self) {
+        self.visited = 0;
+    }
+
     fn push(&mut self, pfn: usize) {
-        self.pfns.rotate_right(1);
-        if let Some(newest) = self.pfns.first_mut() {
-            *newest = pfn;
+        if let Some(slot) = self.pfns.get_mut(self.visited & (TRAIL - 1)) {
+            *slot = pfn;
         }
         self.visited = self.visited.saturating_add(1);
     }
 
+    /// Returns an entry by its age, 1 for the newest.
+    fn by_age(&self, age: usize) -> Option<usize> {
+        let nth = self.visited.checked_sub(age)?;
+        self.pfns.get(nth & (TRAIL - 1)).copied()
+    }
+
     /// Returns what the walk comes to next, or [`None`] if nothing of the trail is left.
     fn next<L: FreeLists>(&self, lists: &L, order: u32) -> Option<Neighbour> {
-        let remembered = self.pfns.iter().take(self.visited);
         let mut newest_free = None;
-        for (age, &pfn) in (0..TRAIL).zip(remembered) {
+        for age in 1..=TRAIL {
+            let Some(pfn) = self.by_age(age) else {
+                break;
+            };
             let successor = lists.after(order, pfn);
             if successor == Neighbour::Gone {
                 continue;
             }
             newest_free = newest_free.or(Some(pfn));
-            let in_place = match age.checked_add(1) {
+            let in_place = if age == self.visited {
                 // The first entry of all was the last one of its list.
-                Some(older) if older == self.visited => {
-                    matches!(successor, Neighbour::End(_))
-                }
-                Some(older) => self
-                    .pfns
-                    .get(older)
-                    .is_some_and(|&older| successor == Neighbour::Block(older)),
-                None => false,
+                matches!(successor, Neighbour::End(_))
+            } else if age < TRAIL {
+                let older = self.by_age(age.wrapping_add(1));
+                older.is_some_and(|older| successor == Neighbour::Block(older))
+            } else {
+                false
             };
             if in_place {
                 return Some(lists.before(order, pfn));
@@ -176,7 +197,17 @@ pub struct Cursor {
     budget: Option<usize>,
     trail: Trail,
     restarts: usize,
+    taken: Taken,
     done: bool,
+}
+
+/// What the sink of a walk has taken.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Taken {
+    /// Free blocks.
+    pub blocks: usize,
+    /// Pages of these.
+    pub pages: usize,
 }
 
 impl Cursor {
@@ -189,6 +220,10 @@ impl Cursor {
             budget: None,
             trail: Trail::new(),
             restarts: 0,
+            taken: Taken {
+                blocks: 0,
+                pages: 0,
+            },
             done: highest < lowest,
         }
     }
@@ -196,6 +231,11 @@ impl Cursor {
     /// Returns how often the place in a list was lost and the list was walked again.
     pub fn restarts(&self) -> usize {
         self.restarts
+    }
+
+    /// Returns what was taken since the walk began.
+    pub fn taken(&self) -> Taken {
+        self.taken
     }
 
     /// Visits up to `limit` entries.
@@ -210,29 +250,49 @@ impl Cursor {
     ) -> (Batch, usize) {
         let mut visited = 0usize;
         while !self.done {
-            let mut budget = match self.budget {
+            let order = self.order;
+            let budget = match self.budget {
                 Some(budget) => budget,
-                None => lists.blocks(self.order),
+                None => lists.blocks(order),
             };
             let mut at = self.resume(lists);
+            // One number to look at for each entry: this loop is what a walk costs.
+            let most = budget.min(limit.saturating_sub(visited));
+            let mut left = most;
+            let mut refused = false;
             while let Neighbour::Block(pfn) = at {
-                if budget == 0 {
+                if left == 0 {
                     break;
                 }
-                if visited >= limit {
-                    self.budget = Some(budget);
-                    return (Batch::More, visited);
-                }
-                visited = visited.saturating_add(1);
-                if let Some(block) = PfnRange::block(pfn, self.order) {
+                left = left.wrapping_sub(1);
+                if let Some(block) = PfnRange::block(pfn, order) {
                     if sink.block(block).is_err() {
-                        self.budget = Some(budget);
-                        return (Batch::Full, visited);
+                        refused = true;
+                        break;
                     }
                 }
-                budget = budget.saturating_sub(1);
                 self.trail.push(pfn);
-                at = lists.before(self.order, pfn);
+                // SAFETY: `pfn` came out of `resume()` or of this function just now, which have it
+                // from `lists`.
+                at = unsafe { lists.onward(order, pfn) };
+            }
+            // At most `most`, so that none of these wraps.
+            let entries = most.wrapping_sub(left);
+            visited = visited.wrapping_add(entries);
+            let mut budget = budget.wrapping_sub(entries);
+            let blocks = entries.saturating_sub(refused.into());
+            self.taken.blocks = self.taken.blocks.saturating_add(blocks);
+            let pages = blocks.saturating_mul(1usize.checked_shl(order).unwrap_or(0));
+            self.taken.pages = self.taken.pages.saturating_add(pages);
+            if refused {
+                // It comes again, and takes from the budget then.
+                budget = budget.wrapping_add(1);
+                self.budget = Some(budget);
+                return (Batch::Full, visited);
+            }
+            if budget != 0 && matches!(at, Neighbour::Block(_)) {
+                self.budget = Some(budget);
+                return (Batch::More, visited);
             }
 
             // The head of another list: the entry had moved there. Walk the rest of this one. That
@@ -240,7 +300,7 @@ impl Cursor {
             // the budget.
             let strayed = matches!(at, Neighbour::End(list) if list != self.list);
             if strayed && budget != 0 {
-                self.trail = Trail::new();
+                self.trail.clear();
                 self.restarts = self.restarts.saturating_add(1);
                 self.budget = Some(budget);
                 continue;
@@ -255,7 +315,7 @@ impl Cursor {
         match self.trail.next(lists, self.order) {
             Some(next) => return next,
             None if self.trail.visited != 0 => {
-                self.trail = Trail::new();
+                self.trail.clear();
                 self.restarts = self.restarts.saturating_add(1);
             }
             None => {}
@@ -268,7 +328,7 @@ impl Cursor {
 
     /// Goes on to the next list, or to the next order.
     fn next_list<L: FreeLists>(&mut self) {
-        self.trail = Trail::new();
+        self.trail.clear();
         self.budget = None;
         self.list = self.list.saturating_add(1);
         if self.list >= L::LISTS {

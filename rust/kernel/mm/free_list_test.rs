@@ -16,6 +16,7 @@ use super::{
     PfnRange,
     RunSet,
     Sink,
+    Taken,
     Windowed, //
 };
 
@@ -41,6 +42,16 @@ impl Model {
         let mut model = Self::new()?;
         for at in 0..blocks {
             model.insert(random, at * 16)?;
+        }
+        Ok(model)
+    }
+
+    /// Fills one list with blocks in the order of their addresses.
+    fn row(list: usize, blocks: usize) -> Result<Self> {
+        let mut model = Self::new()?;
+        let list = model.lists.get_mut(list).ok_or(EINVAL)?;
+        for at in 0..blocks {
+            list.push(at * 16, GFP_KERNEL)?;
         }
         Ok(model)
     }
@@ -165,6 +176,9 @@ mod tests {
                 expected += model.blocks(order);
             }
             assert_eq!(sink.blocks.len(), expected);
+            let pages = sink.blocks.iter().map(|block| block.pages()).sum();
+            let blocks = expected;
+            assert_eq!(cursor.taken(), Taken { blocks, pages });
             for block in sink.blocks.iter() {
                 assert!(model.contains(block));
                 assert_eq!(sink.times(block), 1);
@@ -393,13 +407,9 @@ mod tests {
     /// The entry after which the walk stopped is taken, and freed again to the head of its list.
     #[test]
     fn an_entry_that_comes_back_at_the_head_does_not_hide_the_rest() -> Result {
-        let mut model = Model::new()?;
         let order = ORDERS - 1;
         let first = order as usize * LISTS;
-        for at in 0..8 {
-            let list = model.lists.get_mut(first).ok_or(EINVAL)?;
-            list.push(at * 16, GFP_KERNEL)?;
-        }
+        let mut model = Model::row(first, 8)?;
         let mut sink = Collect::new(64)?;
         let mut cursor = Cursor::new(order, order);
         // From the tail on: the last one is that of number 5.
@@ -420,13 +430,9 @@ mod tests {
     /// The entry after which the walk stopped moves into a list that comes later.
     #[test]
     fn an_entry_that_strays_into_another_list_does_not_hide_this_one() -> Result {
-        let mut model = Model::new()?;
         let order = ORDERS - 1;
         let first = order as usize * LISTS;
-        for at in 0..8 {
-            let list = model.lists.get_mut(first).ok_or(EINVAL)?;
-            list.push(at * 16, GFP_KERNEL)?;
-        }
+        let mut model = Model::row(first, 8)?;
         let mut sink = Collect::new(64)?;
         let mut cursor = Cursor::new(order, order);
         assert_eq!(cursor.batch(&model, 1, &mut sink), (Batch::More, 1));

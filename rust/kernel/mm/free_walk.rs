@@ -2,11 +2,11 @@
 
 //! A walk over all the free memory of the machine, a batch at a time.
 
-#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
-use crate::prelude::*;
-use crate::time::{
-    ClockSource,
-    Monotonic, //
+use crate::{
+    time::{
+        ClockSource,
+        Monotonic, //
+    }, //
 };
 use core::num::NonZero;
 
@@ -35,6 +35,31 @@ pub struct WalkStats {
     pub restarts: usize,
 }
 
+/// What came of one hold of a zone's lock.
+#[derive(Clone, Copy)]
+pub struct LockHold {
+    /// The zone.
+    pub zone: Zone,
+    /// Entries of free lists, or places, that were looked at.
+    pub entries: usize,
+    /// Free blocks that were found.
+    pub blocks: usize,
+    /// Pages of these.
+    pub pages: usize,
+    /// How long the lock was held for, in nanoseconds.
+    pub ns: u64,
+}
+
+impl WalkStats {
+    /// Counts a hold.
+    pub(super) fn count(&mut self, hold: &LockHold) {
+        self.batches = self.batches.saturating_add(1);
+        self.entries = self.entries.saturating_add(hold.entries);
+        self.most_entries = self.most_entries.max(hold.entries);
+        self.longest_hold_ns = self.longest_hold_ns.max(hold.ns);
+    }
+}
+
 /// A walk over the free blocks of at least a given order, in all zones of all online nodes.
 ///
 /// It takes no page and allocates nothing; see [`Cursor`] for how it keeps its place and what it
@@ -47,6 +72,7 @@ pub struct FreeWalk {
     order: u32,
     batch: NonZero<usize>,
     stats: WalkStats,
+    last_hold: Option<LockHold>,
 }
 
 impl FreeWalk {
@@ -60,6 +86,7 @@ impl FreeWalk {
             order,
             batch,
             stats: WalkStats::default(),
+            last_hold: None,
         }
     }
 
@@ -68,11 +95,17 @@ impl FreeWalk {
         &self.stats
     }
 
+    /// Returns what came of the last [`FreeWalk::batch`], unless that was without the lock.
+    pub fn last_hold(&self) -> Option<&LockHold> {
+        self.last_hold.as_ref()
+    }
+
     /// Walks on for one hold of a zone's lock.
     ///
     /// Returns [`Batch::More`] where a zone ends and another follows, too. Must be called from
     /// process context; the caller decides whether to let others run between two batches.
     pub fn batch(&mut self, sink: &mut impl Sink) -> Batch {
+        self.last_hold = None;
         let Some((zone, cursor)) = self.zone.as_mut() else {
             self.zone = self.next_zone().map(|zone| {
                 let cursor = Cursor::new(MAX_PAGE_ORDER, self.order);
@@ -85,17 +118,24 @@ impl FreeWalk {
         };
 
         let restarts = cursor.restarts();
+        let before = cursor.taken();
         let locked = zone.lock();
         let start = Monotonic::ktime_get();
         let (batch, entries) = cursor.batch(&locked, self.batch.get(), sink);
         let held = Monotonic::ktime_get().wrapping_sub(start);
         drop(locked);
 
+        let after = cursor.taken();
+        let hold = LockHold {
+            zone: *zone,
+            entries,
+            blocks: after.blocks.saturating_sub(before.blocks),
+            pages: after.pages.saturating_sub(before.pages),
+            ns: held.try_into().unwrap_or(0),
+        };
+        self.last_hold = Some(hold);
         let stats = &mut self.stats;
-        stats.batches = stats.batches.saturating_add(1);
-        stats.entries = stats.entries.saturating_add(entries);
-        stats.most_entries = stats.most_entries.max(entries);
-        stats.longest_hold_ns = stats.longest_hold_ns.max(held.try_into().unwrap_or(0));
+        stats.count(&hold);
         let restarts = cursor.restarts().saturating_sub(restarts);
         stats.restarts = stats.restarts.saturating_add(restarts);
 
@@ -119,12 +159,15 @@ impl FreeWalk {
 }
 
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
-#[kunit_tests(rust_kernel_free_walk)]
+#[crate::prelude::kunit_tests(rust_kernel_free_walk)]
 mod tests {
     use super::*;
-    use crate::mm::{
-        Full,
-        PfnRange, //
+    use crate::{
+        mm::{
+            Full,
+            PfnRange, //
+        },
+        prelude::*, //
     };
 
     /// Counts pages, and refuses each `full_every`th block once.
@@ -164,8 +207,23 @@ mod tests {
             refused: false,
         };
         let mut walk = FreeWalk::new(order, NonZero::new(batch).ok_or(EINVAL)?);
-        while walk.batch(&mut count) != Batch::Done {}
-        Ok((count, *walk.stats()))
+        let mut holds = WalkStats::default();
+        let (mut blocks, mut pages) = (0, 0);
+        while walk.batch(&mut count) != Batch::Done {
+            if let Some(hold) = walk.last_hold() {
+                holds.count(hold);
+                blocks += hold.blocks;
+                pages += hold.pages;
+            }
+        }
+        // The holds one by one come to the same.
+        assert_eq!((blocks, pages), (count.blocks, count.pages));
+        let stats = *walk.stats();
+        assert_eq!(
+            (holds.batches, holds.entries, holds.longest_hold_ns),
+            (stats.batches, stats.entries, stats.longest_hold_ns)
+        );
+        Ok((count, stats))
     }
 
     fn free_pages() -> usize {

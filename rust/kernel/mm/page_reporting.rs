@@ -46,6 +46,12 @@ impl ReportedPages<'_> {
         (self.entries, self.count)
     }
 
+    /// Returns the number of blocks.
+    pub fn blocks(&self) -> usize {
+        // CAST: `usize` has at least 32 bits.
+        self.count as usize
+    }
+
     /// Returns the number of pages.
     pub fn pages(&self) -> usize {
         let mut bytes = 0usize;

@@ -12,6 +12,7 @@ use core::{
 };
 
 use super::{
+    BalloonPage,
     Node,
     PfnRange,
     Run,
@@ -60,7 +61,7 @@ impl PageRun {
     }
 
     /// Returns the number of pages in a block.
-    fn block_pages(&self) -> usize {
+    pub(super) fn block_pages(&self) -> usize {
         // By the type invariants this does not wrap.
         1usize.wrapping_shl(self.order)
     }
@@ -81,6 +82,24 @@ impl PageRun {
             range: self.range.split_off(pages)?,
             order: self.order,
         })
+    }
+
+    /// Breaks all blocks into pages that are freed one by one.
+    pub(super) fn into_pages(self, mut each: impl FnMut(BalloonPage)) {
+        let (range, order) = self.into_parts();
+        for block in range.blocks(order) {
+            // SAFETY: By the type invariants this block was allocated with this order, and belonged
+            // to `self`, which is gone.
+            unsafe { bindings::split_page(bindings::next_pfn_to_page(block.start()), order) };
+            for pfn in block.start()..block.end() {
+                // SAFETY: The page is part of the block, so it is valid.
+                if let Some(page) = NonNull::new(unsafe { bindings::next_pfn_to_page(pfn) }) {
+                    // SAFETY: The page is of order 0 since the split, which has given it a
+                    // reference of its own.
+                    each(unsafe { BalloonPage::from_raw(page) });
+                }
+            }
+        }
     }
 
     /// Gives up the ownership of the pages.
@@ -123,13 +142,11 @@ impl Run for PageRun {
 
 impl Drop for PageRun {
     fn drop(&mut self) {
-        let mut pfn = self.range.start();
-        while pfn < self.range.end() {
+        for block in self.range.blocks(self.order) {
+            let pfn = block.start();
             // SAFETY: By the type invariants a block of this order starts at `pfn`, was allocated,
             // and belongs to `self`.
             unsafe { bindings::__free_pages(bindings::next_pfn_to_page(pfn), self.order) };
-            // By the invariants of `PfnRange` this does not wrap.
-            pfn = pfn.wrapping_add(self.block_pages());
         }
     }
 }

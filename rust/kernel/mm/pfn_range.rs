@@ -27,6 +27,7 @@ impl PfnRange {
     /// Creates the range of `pages` pages from page frame `start` on.
     ///
     /// Returns [`None`] if it would be empty or wrap around.
+    #[inline]
     pub fn new(start: usize, pages: usize) -> Option<Self> {
         start.checked_add(pages)?;
         if pages == 0 {
@@ -75,6 +76,7 @@ impl PfnRange {
     }
 
     /// Returns the range that both make together, if one begins where the other ends.
+    #[inline]
     pub fn adjoin(&self, other: &PfnRange) -> Option<PfnRange> {
         if self.end() == other.start {
             Self::new(self.start, self.pages.checked_add(other.pages)?)
@@ -97,6 +99,18 @@ impl PfnRange {
         Self::new(start, end.checked_sub(start)?)
     }
 
+    /// Returns the blocks of `2^order` pages that it is made of, in order of addresses.
+    ///
+    /// What is left at its end, if anything, is less than a block.
+    pub fn blocks(&self, order: u32) -> impl Iterator<Item = PfnRange> {
+        let (mut pfn, end) = (self.start, self.end());
+        core::iter::from_fn(move || {
+            let block = Self::block(pfn, order).filter(|block| block.end() <= end)?;
+            pfn = block.end();
+            Some(block)
+        })
+    }
+
     /// Splits off what comes after the first `pages` pages.
     ///
     /// Returns [`None`], and changes nothing, if one of the two would be empty.
@@ -111,10 +125,12 @@ impl PfnRange {
 }
 
 impl Run for PfnRange {
+    #[inline]
     fn range(&self) -> PfnRange {
         *self
     }
 
+    #[inline]
     fn join(&mut self, other: Self) -> Result<(), Self> {
         *self = self.adjoin(&other).ok_or(other)?;
         Ok(())

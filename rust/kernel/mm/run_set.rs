@@ -7,6 +7,8 @@ use crate::{
     prelude::*, //
 };
 
+use core::ops::Range;
+
 use super::{
     Full,
     PfnRange,
@@ -33,6 +35,12 @@ pub struct RunSet<R: Run> {
     slots: KVec<Option<R>>,
     len: usize,
     pages: usize,
+    /// The run that the last one went to.
+    recent: usize,
+    /// Where it may grow without meeting another: from here upwards and up to there, from here
+    /// downwards and down to there. No run begins or ends at these numbers if they are 0.
+    up: Range<usize>,
+    down: Range<usize>,
 }
 
 impl<R: Run> RunSet<R> {
@@ -42,6 +50,9 @@ impl<R: Run> RunSet<R> {
             slots: filled(capacity, |_| None)?,
             len: 0,
             pages: 0,
+            recent: 0,
+            up: 0..0,
+            down: 0..0,
         })
     }
 
@@ -58,8 +69,19 @@ impl<R: Run> RunSet<R> {
     /// Adds a run, and joins it with its neighbours.
     ///
     /// Gives it back if it has none and the set is full.
+    #[inline]
     pub fn add(&mut self, run: R) -> Result<(), R> {
         let range = run.range();
+        // The next entry of a list is a neighbour of the last one more often than not.
+        match self.grow_recent(range, run) {
+            Ok(()) => Ok(()),
+            Err(run) => self.insert_or_join(range, run),
+        }
+    }
+
+    /// The same, wherever its place is.
+    #[inline(never)]
+    fn insert_or_join(&mut self, range: PfnRange, run: R) -> Result<(), R> {
         let runs = self.slots.get(..self.len).unwrap_or_default();
         let at = runs.partition_point(|slot| {
             slot.as_ref()
@@ -67,8 +89,10 @@ impl<R: Run> RunSet<R> {
         });
 
         let below = at.checked_sub(1);
+        let mut place = at;
         match self.join_at(below, run) {
             Ok(()) => {
+                place = below.unwrap_or(at);
                 // It may be what was missing between two runs.
                 if self.are_neighbours(below, at) {
                     if let Some(Err(above)) = self.remove(at).map(|run| self.join_at(below, run)) {
@@ -85,8 +109,45 @@ impl<R: Run> RunSet<R> {
                 }
             }
         }
+        self.set_recent(place);
         self.pages = self.pages.saturating_add(range.pages());
         Ok(())
+    }
+
+    /// Joins a run with the one that the last one went to, if they are neighbours and there is no
+    /// other neighbour.
+    // Part of the loop of a walk, for each entry.
+    #[inline(always)]
+    fn grow_recent(&mut self, range: PfnRange, run: R) -> Result<(), R> {
+        if range.start() == self.up.start && range.end() < self.up.end {
+            self.join_at(Some(self.recent), run)?;
+            self.up.start = range.end();
+        } else if range.end() == self.down.end && range.start() > self.down.start {
+            self.join_at(Some(self.recent), run)?;
+            self.down.end = range.start();
+        } else {
+            return Err(run);
+        }
+        self.pages = self.pages.saturating_add(range.pages());
+        Ok(())
+    }
+
+    /// Remembers where a run is, for the next one.
+    fn set_recent(&mut self, at: usize) {
+        self.recent = at;
+        let Some(run) = self.range_at(at) else {
+            self.forget_recent();
+            return;
+        };
+        let below = at.checked_sub(1).and_then(|below| self.range_at(below));
+        let above = self.range_at(at.wrapping_add(1));
+        self.up = run.end()..above.map_or(usize::MAX, |above| above.start());
+        self.down = below.map_or(0, |below| below.end())..run.start();
+    }
+
+    fn forget_recent(&mut self) {
+        self.up = 0..0;
+        self.down = 0..0;
     }
 
     /// Takes the longest run out of the set, of two equal ones that with the higher addresses.
@@ -95,6 +156,7 @@ impl<R: Run> RunSet<R> {
         let (at, _) = runs.max_by_key(|(_, slot)| slot.as_ref().map(|run| run.range().pages()))?;
         let run = self.remove(at)?;
         self.pages = self.pages.saturating_sub(run.range().pages());
+        self.forget_recent();
         Some(run)
     }
 
@@ -145,6 +207,7 @@ impl<R: Run> RunSet<R> {
 }
 
 impl Sink for RunSet<PfnRange> {
+    #[inline]
     fn block(&mut self, block: PfnRange) -> Result<(), Full> {
         self.add(block).map_err(|_| Full)
     }
@@ -192,7 +255,7 @@ mod tests {
         for _ in 0..300 {
             let mut blocks = [0usize; BLOCKS];
             let mut len = 0;
-            let mut bitmap = random.next() & random.next();
+            let mut bitmap = random.word() & random.word();
             bitmap &= (1 << BLOCKS) - 1;
             for at in 0..BLOCKS {
                 if bitmap & (1 << at) != 0 {

@@ -89,6 +89,11 @@ pub struct Nodes {
 }
 
 impl Nodes {
+    /// Returns the page frame after the last one that any node may have.
+    pub fn end_pfn() -> usize {
+        Self::new().fold(0, |end, node| node.end_pfn().max(end))
+    }
+
     /// Starts with the first node.
     pub const fn new() -> Self {
         Self { next: 0 }
@@ -172,6 +177,20 @@ impl Zone {
         unsafe { bindings::next_zone_managed_pages(self.0.as_ptr()) }
     }
 
+    /// Returns the number of its node.
+    pub fn node_id(&self) -> c_int {
+        // SAFETY: By the type invariants the zone is valid. Its node is, too, and never changes.
+        unsafe { (*(*self.0.as_ptr()).zone_pgdat).node_id }
+    }
+
+    /// Returns its name, as in `/proc/zoneinfo`.
+    pub fn name(&self) -> ZoneName {
+        // INVARIANT: The kernel sets the names of zones to string constants.
+        //
+        // SAFETY: By the type invariants the zone is valid.
+        ZoneName(unsafe { (*self.0.as_ptr()).name })
+    }
+
     /// Returns the page frame after the last one that the zone may have.
     ///
     /// It may grow and shrink as memory is plugged and unplugged.
@@ -196,6 +215,26 @@ impl Zone {
         unsafe { bindings::next_mid_wmark_pages(self.0.as_ptr()) }
     }
 
+    /// Returns the high watermark, in pages, at which the kernel stops to reclaim.
+    pub fn high_watermark(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid. The watermarks may change meanwhile,
+        // which the kernel's own readers live with.
+        unsafe { bindings::next_high_wmark_pages(self.0.as_ptr()) }
+    }
+
+    /// Returns the zone of a page frame, if there is a page that is online.
+    pub fn at(pfn: usize) -> Option<Self> {
+        // SAFETY: The function takes any number.
+        let zone = unsafe { bindings::next_pfn_zone(pfn) };
+        // INVARIANT: The zone of a page is initialised, and zones are never freed.
+        NonNull::new(zone).map(Self)
+    }
+
+    /// Returns the pointer.
+    pub(super) fn as_ptr(&self) -> *mut bindings::zone {
+        self.0.as_ptr()
+    }
+
     /// Takes `zone->lock`, with interrupts off, to look at the free lists.
     pub fn lock(&self) -> LockedZone<'_> {
         // SAFETY: By the type invariants the zone, and its lock with it, is valid and initialised
@@ -207,6 +246,21 @@ impl Zone {
             _guard: lock.lock(),
             _zone: PhantomData,
         }
+    }
+}
+
+/// The name of a zone, for others to copy.
+///
+/// # Invariants
+///
+/// The pointer is to a string with a NUL at its end that never goes.
+#[derive(Clone, Copy)]
+pub struct ZoneName(*const c_char);
+
+impl ZoneName {
+    /// Returns the pointer.
+    pub(crate) fn as_char_ptr(&self) -> *const c_char {
+        self.0
     }
 }
 
@@ -224,6 +278,7 @@ pub struct LockedZone<'a> {
 
 impl LockedZone<'_> {
     /// Returns the area of an order.
+    #[inline]
     fn area(&self, order: u32) -> Option<*mut bindings::free_area> {
         // SAFETY: By the type invariants the zone is valid, and this makes no reference to it.
         let areas: *mut [bindings::free_area] = unsafe { &raw mut (*self.zone.as_ptr()).free_area };
@@ -232,11 +287,16 @@ impl LockedZone<'_> {
         Some(unsafe { areas.cast::<bindings::free_area>().add(order) })
     }
 
-    /// Returns the head of a list.
-    fn head(&self, order: u32, list: usize) -> Option<*mut bindings::list_head> {
+    /// Returns the heads of the lists of an order.
+    fn heads(&self, order: u32) -> Option<*mut [bindings::list_head]> {
         let area = self.area(order)?;
         // SAFETY: `area` points to a valid area, and this makes no reference to it.
-        let heads: *mut [bindings::list_head] = unsafe { &raw mut (*area).free_list };
+        Some(unsafe { &raw mut (*area).free_list })
+    }
+
+    /// Returns the head of a list.
+    fn head(&self, order: u32, list: usize) -> Option<*mut bindings::list_head> {
+        let heads = self.heads(order)?;
         if list >= heads.len() {
             return None;
         }
@@ -245,12 +305,13 @@ impl LockedZone<'_> {
     }
 
     /// Returns which head of the lists of this order a node is, if it is one.
+    ///
+    /// Nodes do not overlap: one that begins within the array is one of its heads.
     fn list_of_head(&self, order: u32, node: *mut bindings::list_head) -> Option<usize> {
-        let first = self.head(order, 0)?;
-        let offset = node.addr().checked_sub(first.addr())?;
-        let list = offset.checked_div(size_of::<bindings::list_head>())?;
-        self.head(order, list).filter(|&head| head == node)?;
-        Some(list)
+        const SIZE: usize = size_of::<bindings::list_head>();
+        let heads = self.heads(order)?;
+        let list = node.addr().wrapping_sub(heads.addr()) / SIZE;
+        (list < heads.len()).then_some(list)
     }
 
     /// Returns the page of the free block of exactly this order that starts at `pfn`.
@@ -358,5 +419,25 @@ impl FreeLists for LockedZone<'_> {
 
     fn after(&self, order: u32, pfn: usize) -> Neighbour {
         self.neighbour(order, pfn, |node| node.next)
+    }
+
+    #[inline]
+    unsafe fn onward(&self, order: u32, pfn: usize) -> Neighbour {
+        let Some(area) = self.area(order) else {
+            return Neighbour::Gone;
+        };
+        // SAFETY: By the safety requirement a free block of this order and zone starts at `pfn`:
+        // it came out of one of these functions, and the lock is held since. So it has a page,
+        // which is linked in a list of `area`.
+        //
+        // CAST: A `usize` is as wide as an `unsigned long`.
+        let before = unsafe { bindings::next_free_list_before(area, pfn as c_ulong) };
+        match usize::try_from(before) {
+            // Page frame numbers are those of addresses, so they have no sign.
+            Ok(pfn) => Neighbour::Block(pfn),
+            // What is not negative if a negative number is turned over: -1 is 0.
+            // CAST: The number of a list.
+            Err(_) => Neighbour::End(!before as usize),
+        }
     }
 }
