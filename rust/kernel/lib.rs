@@ -13,7 +13,7 @@ pub use kernel::*;
 
 #[doc(hidden)]
 pub mod bindings;
-mod kvec;
+pub mod kvec;
 pub mod mm;
 pub mod pm;
 pub mod scatter_bitmap;
@@ -21,8 +21,9 @@ pub mod scatter_bitmap;
 mod scatter_bitmap_test;
 pub mod sync;
 #[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
-mod testing;
+pub mod testing;
 pub mod thread;
+pub mod tracepoint;
 pub mod virtio;
 pub mod workqueue;
 
