@@ -44,6 +44,11 @@ pub struct DeviceAccess {
 }
 
 impl DeviceAccess {
+    /// Returns the number of the device, see [`Device::index`].
+    pub fn index(&self) -> c_int {
+        self.dev.index()
+    }
+
     /// Calls `f` with the device, or returns [`ENODEV`] if it is not live.
     ///
     /// `f` must not wait for the device: who does that has to let go of it meanwhile.

@@ -5,6 +5,7 @@
 use crate::{
     bindings,
     mm::{
+        IsolatedRun,
         PageRun,
         PfnRange,
         Run, //
@@ -56,6 +57,8 @@ pub(super) enum Memory {
     Scattered(*mut bindings::scatterlist, c_uint),
     /// Page frames that the device is told of, and that are none of our business otherwise.
     Hint(PfnRange),
+    /// Pages that nobody may touch but the device.
+    Isolated(PfnRange),
 }
 
 impl<'a> Segment<'a> {
@@ -66,18 +69,23 @@ impl<'a> Segment<'a> {
         }
     }
 
-    fn pages_of_ours(&self) -> usize {
-        let bytes = match self.memory {
+    /// Returns the number of bytes that are ours in it.
+    pub fn bytes_of_ours(&self) -> usize {
+        match self.memory {
             Memory::Readable(_, len) | Memory::WritableBytes(_, len) => len,
-            Memory::Writable(range) => range.bytes(),
+            Memory::Writable(range) | Memory::Isolated(range) => range.bytes(),
             Memory::ReadableScattered(entries, count) | Memory::Scattered(entries, count) => {
                 // SAFETY: By the contract of `Segment` the entries are valid.
                 unsafe { bindings::next_sg_bytes(entries, count) }
             }
             // Somebody else may have them by now.
             Memory::Hint(_) => 0,
-        };
-        bytes.saturating_add(PAGE_SIZE - 1) / PAGE_SIZE
+        }
+    }
+
+    /// Returns the number of pages that are ours in it, see [`Buffer::pages`].
+    pub fn pages_of_ours(&self) -> usize {
+        self.bytes_of_ours().saturating_add(PAGE_SIZE - 1) / PAGE_SIZE
     }
 
     /// Pages that belong to a run, for the device to do with as it likes.
@@ -92,6 +100,14 @@ impl<'a> Segment<'a> {
     /// copied. A queue that maps refuses such a segment with [`EOPNOTSUPP`].
     pub fn hint(range: PfnRange) -> Self {
         Self::new(Memory::Hint(range))
+    }
+
+    /// Pages that are isolated, for the device to do with as it likes.
+    ///
+    /// They are not mapped for DMA, as nothing may be copied to them: the kernel may not even have
+    /// them in its page tables. A queue that maps refuses such a segment with [`EOPNOTSUPP`].
+    pub fn isolated(run: &'a IsolatedRun) -> Self {
+        Self::new(Memory::Isolated(run.range()))
     }
 }
 

@@ -494,19 +494,25 @@ impl Mock {
     }
 
     fn interrupt(&self, queue: usize, context: Context) {
+        self.call_back(queue, context, |vq| {
+            // SAFETY: The virtqueue is valid.
+            unsafe { bindings::vring_interrupt(0, vq.as_ptr().cast()) };
+        });
+    }
+
+    /// Calls `f` for a virtqueue, which is valid until that returns, if the device may use it.
+    fn call_back(&self, queue: usize, context: Context, f: impl Fn(NonNull<bindings::virtqueue>)) {
         let vq = {
             let mut hw = self.hardware.lock();
             let Some(vq) = hw.ring(queue).map(|ring| ring.vq) else {
                 return;
             };
+            // It is not deleted while this counts.
             hw.callbacks += 1;
             vq
         };
         act();
-        context.call(|| {
-            // SAFETY: The virtqueue is not deleted while `callbacks` counts this.
-            unsafe { bindings::vring_interrupt(0, vq.as_ptr().cast()) };
-        });
+        context.call(|| f(vq));
         self.hardware.lock().callbacks -= 1;
     }
 
@@ -670,24 +676,13 @@ impl MockDevice {
 
     /// Calls back for a virtqueue even if nothing was used, past the ring's own check.
     pub fn spurious_callback(&self, queue: usize, context: Context) {
-        let (vq, callback) = {
-            let mut hw = self.mock.hardware.lock();
-            let Some(vq) = hw.ring(queue).map(|ring| ring.vq) else {
-                return;
-            };
+        self.mock.call_back(queue, context, |vq| {
             // SAFETY: The virtqueue is valid.
-            let Some(callback) = (unsafe { (*vq.as_ptr()).callback }) else {
-                return;
-            };
-            hw.callbacks += 1;
-            (vq, callback)
-        };
-        act();
-        context.call(|| {
-            // SAFETY: The virtqueue is not deleted while `callbacks` counts this.
-            unsafe { callback(vq.as_ptr()) };
+            if let Some(callback) = unsafe { (*vq.as_ptr()).callback } {
+                // SAFETY: As above.
+                unsafe { callback(vq.as_ptr()) };
+            }
         });
-        self.mock.hardware.lock().callbacks -= 1;
     }
 
     /// Returns how often the driver has notified a virtqueue.

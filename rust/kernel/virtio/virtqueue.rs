@@ -597,7 +597,7 @@ impl<B: Buffer> QueueGuard<'_, B> {
                 // entries, and the pages that they name, belong to the buffer.
                 unsafe { bindings::virtqueue_add_inbuf(vq, entries, count, token, gfp) }
             }
-            Memory::Hint(range) => {
+            Memory::Hint(range) | Memory::Isolated(range) => {
                 let len = c_uint::try_from(range.bytes())?;
                 // SAFETY: The virtqueue is valid.
                 if unsafe { bindings::next_virtqueue_maps(vq) } {
@@ -664,7 +664,7 @@ mod tests {
                         assert_eq!(lent.len(), len);
                         continue;
                     };
-                    let value = random.next();
+                    let value = random.word();
                     slots.fill(value);
                     let token = NonNull::new(token).ok_or(EINVAL)?;
                     assert!(lent.iter().all(|(other, _)| *other != token));

@@ -35,6 +35,21 @@ pub struct Descriptor {
     pub writable: bool,
 }
 
+impl Descriptor {
+    /// Reads an entry of a ring of either kind.
+    fn new(address: u64, len: u32, flags: u16) -> Result<Self> {
+        if flags & INDIRECT != 0 {
+            pr_err!("mock: an indirect descriptor, which was not negotiated\n");
+            return Err(EINVAL);
+        }
+        Ok(Self {
+            address,
+            len,
+            writable: flags & WRITE != 0,
+        })
+    }
+}
+
 /// A buffer that the driver has made available, in the hands of the device.
 #[derive(Debug)]
 pub struct Chain {
@@ -211,16 +226,8 @@ impl Ring {
         let mut at = id;
         for _ in 0..self.num {
             let entry = self.split_entry(at);
-            if entry.flags & INDIRECT != 0 {
-                pr_err!("mock: an indirect descriptor, which was not negotiated\n");
-                return Err(EINVAL);
-            }
             descriptors.push(
-                Descriptor {
-                    address: entry.addr,
-                    len: entry.len,
-                    writable: entry.flags & WRITE != 0,
-                },
+                Descriptor::new(entry.addr, entry.len, entry.flags)?,
                 GFP_ATOMIC,
             )?;
             if entry.flags & NEXT == 0 {
@@ -245,16 +252,8 @@ impl Ring {
         for _ in 0..self.num {
             // SAFETY: By the type invariants.
             let entry = unsafe { self.packed_entry(self.next_available).read_volatile() };
-            if entry.flags & INDIRECT != 0 {
-                pr_err!("mock: an indirect descriptor, which was not negotiated\n");
-                return Err(EINVAL);
-            }
             descriptors.push(
-                Descriptor {
-                    address: entry.addr,
-                    len: entry.len,
-                    writable: entry.flags & WRITE != 0,
-                },
+                Descriptor::new(entry.addr, entry.len, entry.flags)?,
                 GFP_ATOMIC,
             )?;
             id = entry.id;
