@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from tools.fuzz.runner import Outcome
 from tools.fuzz.sessions import Session
 from tools.fuzz.settings import Settings
 from tools.guest import paths
+from tools.guest.results import write_json
 
 FAILURE = "fuzz-failure.txt"
 RESULTS = "fuzz.json"
@@ -99,11 +99,7 @@ def write(settings: Settings, outcome: Outcome, results: Path) -> None:
         "kinds": dict(sorted(outcome.kinds.items())),
         "failure": outcome.failure.reason if outcome.failure else None,
     }
-    results.mkdir(parents=True, exist_ok=True)
-    target = results / RESULTS
-    partial = target.with_name(f".{target.name}")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    partial.replace(target)
+    write_json(results / RESULTS, report)
 
 
 def _history(settings: Settings, finding: Finding) -> list[str]:

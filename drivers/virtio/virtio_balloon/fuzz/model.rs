@@ -47,6 +47,8 @@ const IDS: usize = 32;
 struct State {
     roles: [Option<Role>; MAX_QUEUES],
     free_pages: FreePages,
+    /// Pages of the balloon come in extents.
+    extents: bool,
     /// The balloon pages that the device has, by bits.
     inside: KVVec<u64>,
     count: usize,
@@ -76,12 +78,13 @@ const COMMANDS: usize = 1024;
 
 impl Model {
     pub(super) fn new() -> Result<impl PinInit<Self>> {
-        let end = Nodes::new().fold(0, |end, node| node.end_pfn().max(end));
+        let end = Nodes::end_pfn();
         let inside = KVVec::from_elem(0, end / 64 + 1, GFP_KERNEL)?;
         let commands = KVec::with_capacity(COMMANDS, GFP_KERNEL)?;
         let state = State {
             roles: [None; MAX_QUEUES],
             free_pages: FreePages::Nothing,
+            extents: false,
             inside,
             count: 0,
             guesses: false,
@@ -132,6 +135,11 @@ impl Model {
     /// Says what the free page queue carries.
     pub(super) fn set_free_pages(&self, free_pages: FreePages) {
         self.state.lock().free_pages = free_pages;
+    }
+
+    /// Says whether pages of the balloon come in extents.
+    pub(super) fn set_extents(&self, extents: bool) {
+        self.state.lock().extents = extents;
     }
 
     /// The command id is about to become this.
@@ -188,19 +196,47 @@ impl State {
         }
     }
 
-    /// Calls `f` for each number in a buffer with page numbers.
-    fn each_pfn(&mut self, chain: &Chain, read: Read<'_>, mut f: impl FnMut(&mut Self, u32)) {
+    /// Calls `f` for each balloon page in a buffer of the balloon.
+    fn each_pfn(&mut self, chain: &Chain, read: Read<'_>, f: impl FnMut(&mut Self, u32)) {
         let bytes = chain.bytes();
+        let (each, most) = if self.extents { (16, 4096) } else { (4, 1024) };
         if chain.is_writable() {
             self.break_with("page numbers in a buffer that the device may write to", 0);
-        } else if bytes == 0 || bytes % 4 != 0 || bytes > 1024 {
+        } else if bytes == 0 || bytes % each != 0 || bytes > most {
             self.break_with("a list of page numbers has a wrong length", bytes as u64);
+        } else if self.extents {
+            self.each_in_extents(bytes, read, f);
         } else {
-            for at in (0..bytes).step_by(4) {
-                let mut pfn = [0; 4];
-                if read(at, &mut pfn) == 4 {
-                    f(self, u32::from_le_bytes(pfn));
-                }
+            self.each_number(bytes, read, f);
+        }
+    }
+
+    fn each_number(&mut self, bytes: usize, read: Read<'_>, mut f: impl FnMut(&mut Self, u32)) {
+        for at in (0..bytes).step_by(4) {
+            let mut pfn = [0; 4];
+            if read(at, &mut pfn) == 4 {
+                f(self, u32::from_le_bytes(pfn));
+            }
+        }
+    }
+
+    fn each_in_extents(&mut self, bytes: usize, read: Read<'_>, mut f: impl FnMut(&mut Self, u32)) {
+        let most = self.inside.len() as u64 * 64;
+        for at in (0..bytes).step_by(16) {
+            let mut field = |at| {
+                let mut bytes = [0; 8];
+                (read(at, &mut bytes) == 8).then(|| u64::from_le_bytes(bytes))
+            };
+            let (Some(start), Some(pages)) = (field(at), field(at + 8)) else {
+                continue;
+            };
+            if pages == 0 || start >= most || pages > most - start {
+                self.break_with("an extent that is empty or no memory", start);
+                continue;
+            }
+            for pfn in start..start + pages {
+                // CAST: It was just compared with the size of the guest.
+                f(self, pfn as u32);
             }
         }
     }
@@ -312,9 +348,9 @@ impl State {
         let is_error = status == 3;
         let rule = if status > 3 {
             "a report has an unknown status"
-        } else if is_error != (1..=7).contains(&error) || (!is_error && error != 0) {
+        } else if is_error != (1..=8).contains(&error) || (!is_error && error != 0) {
             "a report has a wrong error code"
-        } else if number(7, 1) != 0 || number(10, 2) != 0 {
+        } else if number(7, 1) > u64::from(status < 2) || number(10, 2) != 0 {
             "a report has reserved bits set"
         } else if number(8, 1) > 3 || number(9, 1) > 5 {
             "a report has unknown caches"

@@ -2,29 +2,28 @@
 
 //! Numbers that follow from a seed.
 
+use kernel::testing;
+
+/// What keeps the words of neighbouring steps apart.
 const GOLDEN: u64 = 0x9e37_79b9_7f4a_7c15;
 
-/// A pseudo-random number generator (SplitMix64).
-pub(super) struct Random(u64);
+/// The tests' generator, with what a session needs.
+pub(super) struct Random(testing::Random);
 
 /// Returns the word of a step, whatever the other steps are: so they can be left out.
 pub(super) fn mix(seed: u64, step: u64) -> u64 {
-    let first = Random(seed).next();
-    Random(first ^ step.wrapping_mul(GOLDEN)).next()
+    let first = Random::new(seed).next();
+    Random::new(first ^ step.wrapping_mul(GOLDEN)).next()
 }
 
 impl Random {
     pub(super) fn new(seed: u64) -> Self {
-        Self(seed)
+        Self(testing::Random::new(seed))
     }
 
     /// Returns the next 64 bits.
     pub(super) fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(GOLDEN);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.word()
     }
 
     /// Returns a number below `bound`, or 0.

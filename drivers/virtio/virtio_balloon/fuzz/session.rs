@@ -54,6 +54,7 @@ use crate::{
     device::{
         Balloon,
         DEFLATE_ON_OOM,
+        EXTENTS,
         FREE_PAGE_BITMAP,
         FREE_PAGE_HINT,
         MUST_TELL_HOST,
@@ -65,15 +66,17 @@ use crate::{
     policy::testing::{
         Choice,
         Chosen, //
+    },
+    tests::host::{
+        managed_pages,
+        ACTUAL,
+        COMMAND_ID,
+        EVENT_IDX,
+        NUM_PAGES,
+        PACKED, //
     }, //
 };
 
-const EVENT_IDX: Feature = Feature::of::<{ bindings::VIRTIO_RING_F_EVENT_IDX }>();
-const PACKED: Feature = Feature::of::<{ bindings::VIRTIO_F_RING_PACKED }>();
-
-const NUM_PAGES: usize = offset_of!(bindings::virtio_balloon_config, num_pages);
-const ACTUAL: usize = offset_of!(bindings::virtio_balloon_config, actual);
-const COMMAND_ID: usize = ACTUAL + 4;
 const POISON: usize = offset_of!(bindings::virtio_balloon_config, poison_val);
 
 /// A target above this is not left alone while the device answers by itself.
@@ -111,9 +114,11 @@ pub(super) struct Session {
 
 fn choose_policy(random: &mut Random) -> Choice {
     Choice {
-        hint: random.below(3),
+        // CAST: Less than five.
+        hint: random.below(5) as i32 - 1,
         walk_batch: random.one_of(&[1, 7, 512], 512),
         inflate: !random.once_in(12),
+        extents: random.once_in(2),
         bitmap: random.once_in(2),
         drop_caches: if random.once_in(4) {
             random.below(4)
@@ -135,6 +140,7 @@ fn choose_setup(random: &mut Random) -> Setup {
         (MUST_TELL_HOST, 2),
         (DEFLATE_ON_OOM, 2),
         (PAGE_POISON, 2),
+        (EXTENTS, 2),
     ] {
         if random.once_in(once_in) {
             setup = setup.offer(feature);
@@ -204,11 +210,6 @@ fn numbers(setup: &Setup) -> [Option<usize>; 5] {
 
 fn pause(ms: i64) {
     fsleep(Delta::from_millis(ms));
-}
-
-/// Returns the number of pages that the kernel manages.
-fn managed_pages() -> usize {
-    Nodes::new().fold(0, |sum, node| sum + node.managed_pages())
 }
 
 /// Plays a session. Returns what the driver did wrong, if anything. `count` is told each kind.
@@ -381,6 +382,8 @@ impl Session {
             FreePages::Nothing
         };
         self.model.set_free_pages(self.free_pages);
+        self.model
+            .set_extents(self.is_alive() && self.device.has_feature(EXTENTS));
         self.in_order = self.is_alive() && self.device.has_feature(Feature::IN_ORDER);
     }
 
@@ -438,7 +441,7 @@ impl Session {
 
     fn unbind(&mut self, rude: bool) {
         let clean = self.wind_down(rude);
-        let _patience = clean.then(|| Haste::new(1));
+        let _patience = clean.then(Haste::patient);
         self.device.unbind();
         self.check_empty(clean);
         self.forget();
@@ -496,7 +499,7 @@ impl Session {
     #[cfg(CONFIG_PM_SLEEP)]
     fn freeze(&mut self, rude: bool, change: impl FnOnce(&mut Self)) {
         let clean = self.wind_down(rude);
-        let patience = clean.then(|| Haste::new(1));
+        let patience = clean.then(Haste::patient);
         if self.device.freeze().is_err() {
             return;
         }
@@ -602,7 +605,7 @@ impl Session {
 
     /// Returns a request that is in order.
     fn good_request(&mut self, random: &mut Random) -> [u8; 32] {
-        let end = Nodes::new().fold(0, |end, node| node.end_pfn().max(end)) as u64;
+        let end = Nodes::end_pfn() as u64;
         self.last_request = match self.last_request.wrapping_add(1 + random.below(3)) {
             0 => 1,
             id => id,
@@ -626,7 +629,8 @@ impl Session {
         let mut bytes = [0; 32];
         put(&mut bytes, 0, &self.last_request.to_le_bytes());
         // CAST: Small numbers.
-        put(&mut bytes, 4, &[1, caches as u8, order as u8, 0]);
+        let isolated = u8::from(random.once_in(3));
+        put(&mut bytes, 4, &[1, caches as u8, order as u8, isolated]);
         put(&mut bytes, 8, &start.to_le_bytes());
         put(&mut bytes, 16, &stop.max(start + 1).to_le_bytes());
         bytes
@@ -895,9 +899,13 @@ impl Session {
             Kind::ScribbleHeld => self.scribble_held(role),
             Kind::ScribblePages => self.scribble_pages(n, random.below(1 << 18)),
             Kind::Pressure => {
-                let mut pages = KVec::new();
+                let mut pages = KVec::with_capacity(320, GFP_KERNEL)?;
                 for _ in 0..64 + n % 256 {
-                    pages.push(Page::alloc_page(GFP_KERNEL)?, GFP_KERNEL)?;
+                    // If the host has taken all there is, kswapd runs, and nobody is killed.
+                    let Ok(page) = Page::alloc_page(GFP_NOWAIT | __GFP_NOWARN) else {
+                        break;
+                    };
+                    pages.push(page, GFP_KERNEL)?;
                 }
             }
             Kind::Pause => pause(1 + i64::from(n % 20)),
@@ -1085,7 +1093,7 @@ impl Session {
     /// Ends the session. Returns what is wrong, if anything.
     fn end(mut self) -> Option<Broken> {
         let clean = self.wind_down(false);
-        let _patience = clean.then(|| Haste::new(1));
+        let _patience = clean.then(Haste::patient);
         self.device.unbind();
         self.check_empty(clean);
         self.device.unplug();
