@@ -28,10 +28,11 @@ PYTHON = $(call lookup,PYTHON,PYTHON)
 endif
 KDIR_CHECK = $(call lookup,KDIR_CHECK,KDIR_CHECK)
 KDIR_KASAN = $(call lookup,KDIR_KASAN,KDIR_KASAN)
+KDIR_PATCHED = $(call lookup,KDIR_PATCHED,KDIR_PATCHED)
 # What clippy and panic-free look at: the kernel that was asked for, else one that is there.
 KDIR_ANY = $(if $(KDIR_GIVEN),$(KDIR),$(call lookup,KDIR_ANY,KDIR_ANY))
 # Were they in the environment, make would look them up for every command it runs.
-unexport KDIR_CHECK KDIR_KASAN KDIR_ANY PYTHON
+unexport KDIR_CHECK KDIR_KASAN KDIR_PATCHED KDIR_ANY PYTHON
 
 # The cached kernel goes with the tools that built it. Somebody's own kernel goes with what they say on
 # the command line or in the environment.
@@ -55,11 +56,14 @@ kbuild = @kdir='$(abspath $(1))'; test -n "$$kdir" || exit 1; \
 # Every variant has an output directory: kbuild refuses one for a tree that was built in place. The
 # module for use is then copied to where an external module is looked for.
 MODULE := $(CURDIR)/virtio_balloon_rs.ko
+MODULE_PATCHED := $(CURDIR)/build/patched/virtio_balloon_rs.ko
 MODULE_CHECK := $(CURDIR)/build/check/virtio_balloon_rs.ko
+MODULE_CHECK_UNPATCHED := $(CURDIR)/build/check-unpatched/virtio_balloon_rs.ko
 MODULE_CHECK_KUNIT := $(CURDIR)/build/check-kunit/virtio_balloon_rs.ko
 MODULE_KASAN_KUNIT := $(CURDIR)/build/kasan-kunit/virtio_balloon_rs.ko
 KUNIT_ON := VIRTIO_BALLOON_KUNIT=1
 COVERAGE_ON := VIRTIO_BALLOON_COVERAGE=1
+ISOLATION_OFF := VIRTIO_BALLOON_ISOLATION=0
 in_dir = MO='$(CURDIR)/build/$(1)'
 
 .PHONY: module
@@ -77,10 +81,21 @@ module-kunit: ## Build the module with its KUnit suites into build/kunit
 	@mkdir -p build/kunit
 	+$(call kbuild,$(KDIR),$(call in_dir,kunit) $(KUNIT_ON),modules)
 
+.PHONY: module-patched
+module-patched: ## Build the module for the patched kernel into build/patched
+	@mkdir -p build/patched
+	+$(call kbuild,$(KDIR_PATCHED),$(call in_dir,patched),modules)
+
 .PHONY: module-check
 module-check: ## Build the module for the check kernel into build/check
 	@mkdir -p build/check
 	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check),modules)
+
+# The module as it is for a kernel without our patches.
+.PHONY: module-check-unpatched
+module-check-unpatched:
+	@mkdir -p build/check-unpatched
+	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,check-unpatched) $(ISOLATION_OFF),modules)
 
 .PHONY: module-check-kunit
 module-check-kunit: ## The same with its KUnit suites, into build/check-kunit
@@ -111,6 +126,10 @@ install: module ## Install the module for the kernel in KDIR (modules_install)
 setup: ## Install and build what building and trying out need: packages, QEMU, the guest kernel (~20 min the first time)
 	@$(SETUP)/setup.sh plain
 
+.PHONY: setup-patched
+setup-patched: ## The same with the patched kernel, whose free blocks the driver can isolate
+	@$(SETUP)/setup.sh patched
+
 .PHONY: setup-check
 setup-check: ## The same for the tests: with the check kernel in the place of the guest kernel
 	@$(SETUP)/setup.sh check
@@ -127,12 +146,32 @@ demo: setup ## Set up, build, and show the driver at work in a guest; ARGS= are 
 demo-now: module
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.demo $(ARGS)
 
+.PHONY: bench bench-now
+bench: setup ## Set up, build, and measure the driver beside the kernel's own (hours; less with a choice); BENCH=report,lock BENCH_ROUNDS= BENCH_MEM=2G,8G
+	+@$(MAKE) bench-now
+
+bench-now: module
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.bench
+
+# The kernel that the soak's guests run, as names of targets end.
+soak_on = $(addprefix -,$(filter patched check,$(SOAK_FLAVOUR)))
+
 .PHONY: soak soak-now
-soak: setup ## Set up, build, and migrate guests to and fro under churn, comparing every page (~20 min); SOAK_ROUNDS= SOAK_SEED= SOAK_DRIVERS= SOAK_REARMING=
+soak: setup$(soak_on) ## Set up, build, and migrate guests to and fro under churn, comparing every page (~20 min); SOAK_ROUNDS= SOAK_SEED= SOAK_DRIVERS= SOAK_REARMING= SOAK_FLAVOUR=patched
 	+@$(MAKE) soak-now
 
-soak-now: module
+soak-now: module$(soak_on)
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.soak
+
+# It takes a kernel that isolates.
+discard_on = $(if $(filter check,$(SOAK_FLAVOUR)),check,patched)
+
+.PHONY: soak-discard soak-discard-now
+soak-discard: setup-$(discard_on) ## Set up, build, and discard the free memory of a guest under churn 1000 times, comparing every page (~15 min); SOAK_ROUNDS= SOAK_SEED= SOAK_FLAVOUR=check
+	+@$(MAKE) soak-discard-now
+
+soak-discard-now: module-$(discard_on)
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.soak.discard
 
 # The kernel that the fuzzer's guests run, in names of targets.
 fuzz_on = $(if $(filter kasan,$(FUZZ_FLAVOUR)),kasan,check)
@@ -153,11 +192,15 @@ pytest = @test -n '$(PYTHON)' || exit 1; \
 	fi
 
 .PHONY: check check-now
-check: setup-check ## Set up, build, run all tests on the check kernel; ARGS= are passed on to pytest
+check: setup-check ## Set up, build, run all tests on the check kernel, CHECK_JOBS=2 files at a time; ARGS= are passed on to pytest
 	+@$(MAKE) check-now
 
-check-now: module-check module-check-kunit
-	$(call pytest,check,tools/tests)
+# More than two guests that boot at once are too slow on two cores. A file's tests share guests, so that
+# they stay together.
+CHECK_JOBS ?= 2
+
+check-now: module-check module-check-unpatched module-check-kunit
+	$(call pytest,check,-n $(CHECK_JOBS) --dist loadfile tools/tests)
 
 .PHONY: mutants mutants-now
 mutants: setup-check ## Put faults into the driver, one at a time, and see that a test notices each (~1 hour); MUTANTS=<names>
@@ -178,7 +221,7 @@ check-kasan-now: module-kasan-kunit
 coverage: setup-check ## Set up, build, and say which lines of the module KUnit and the guest tests reach; ARGS= are passed on to pytest
 	+@$(MAKE) coverage-now
 
-coverage-now: module-check-coverage module-check-coverage-kunit
+coverage-now: module-check-coverage module-check-coverage-kunit module-check-unpatched
 	@test -n '$(PYTHON)' || exit 1; \
 		$(agent_env) LLVM_BIN='$(FOUND_LLVM_BIN)' $(PYTHON) -m tools.coverage $(ARGS)
 
@@ -208,6 +251,21 @@ module-panic-free:
 panic-free: module-panic-free ## Does the module hold no code that can panic? KDIR= as for clippy
 	@test -n '$(PYTHON)' || exit 1; $(PYTHON) tools/checks/panic_free.py build/panic-free/virtio_balloon_rs.ko
 
+# What people read: a warning is an error.
+.PHONY: docs docs-html docs-rust
+docs: docs-html docs-rust ## Build the documentation: the pages into build/docs/html, that of the Rust code into build/docs/rustdoc; KDIR= as for clippy
+
+docs-html:
+	@test -n '$(PYTHON)' || exit 1; $(PYTHON) -m sphinx -q -W --keep-going -n -b html \
+		-d build/docs/doctrees Documentation build/docs/html
+	@echo 'build/docs/html/index.html'
+
+# rustdoc is given the flags that a build of the module has left.
+docs-rust: module-panic-free
+	@test -n '$(PYTHON)' || exit 1; \
+		$(PYTHON) -m tools.docs.rustdoc build/panic-free build/docs/rustdoc '$(KDIR_ANY)'
+	@echo 'build/docs/rustdoc/index.html'
+
 .PHONY: clean
 clean: ## Remove what was built here (not the cache)
 	@rm -rf build
@@ -230,9 +288,14 @@ print-KDIR:
 print_built = @test -e '$(1)' || { \
 	echo "virtio-balloon-rs: error: $(1) is not built: run 'make $(2)'." >&2; exit 1; }; echo '$(1)'
 
-.PHONY: print-MODULE print-MODULE_CHECK print-MODULE_CHECK_KUNIT print-MODULE_KASAN_KUNIT
+.PHONY: print-MODULE print-MODULE_PATCHED print-MODULE_CHECK print-MODULE_CHECK_UNPATCHED
+.PHONY: print-MODULE_CHECK_KUNIT print-MODULE_KASAN_KUNIT
 print-MODULE:
 	$(call print_built,$(MODULE),module)
+print-MODULE_PATCHED:
+	$(call print_built,$(MODULE_PATCHED),module-patched)
+print-MODULE_CHECK_UNPATCHED:
+	$(call print_built,$(MODULE_CHECK_UNPATCHED),module-check-unpatched)
 print-MODULE_CHECK:
 	$(call print_built,$(MODULE_CHECK),module-check)
 print-MODULE_CHECK_KUNIT:
@@ -247,5 +310,6 @@ print-%:
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 	@echo
-	@echo 'make -s print-NAME prints one of: KDIR KDIR_CHECK KDIR_KASAN GUEST_KERNEL GUEST_KERNEL_CHECK'
-	@echo 'GUEST_KERNEL_KASAN MODULE MODULE_CHECK MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT QEMU QEMU_PATCHED PYTHON KSRC CACHE'
+	@echo 'make -s print-NAME prints one of: KDIR KDIR_PATCHED KDIR_CHECK KDIR_KASAN GUEST_KERNEL'
+	@echo 'GUEST_KERNEL_PATCHED GUEST_KERNEL_CHECK GUEST_KERNEL_KASAN MODULE MODULE_PATCHED MODULE_CHECK'
+	@echo 'MODULE_CHECK_UNPATCHED MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT QEMU QEMU_PATCHED PYTHON KSRC CACHE'

@@ -17,6 +17,10 @@ use kernel::{
     InPlaceModule, //
 };
 
+#[path = "virtio_balloon/about.rs"]
+mod about;
+#[path = "virtio_balloon/answers.rs"]
+mod answers;
 #[path = "virtio_balloon/awake.rs"]
 mod awake;
 #[path = "virtio_balloon/bitmap.rs"]
@@ -42,20 +46,26 @@ mod held;
 mod hint;
 #[path = "virtio_balloon/hold.rs"]
 mod hold;
+#[path = "virtio_balloon/isolate.rs"]
+mod isolate;
+#[path = "virtio_balloon/isolated.rs"]
+mod isolated;
 #[path = "virtio_balloon/moving.rs"]
 mod moving;
 #[path = "virtio_balloon/oom.rs"]
 mod oom;
 #[path = "virtio_balloon/outbox.rs"]
 mod outbox;
-#[path = "virtio_balloon/pfn_buffer.rs"]
-mod pfn_buffer;
+#[path = "virtio_balloon/page_buffer.rs"]
+mod page_buffer;
 #[path = "virtio_balloon/policy.rs"]
 mod policy;
 #[path = "virtio_balloon/reporting.rs"]
 mod reporting;
 #[path = "virtio_balloon/rounds.rs"]
 mod rounds;
+#[path = "virtio_balloon/shown.rs"]
+mod shown;
 #[path = "virtio_balloon/sizing.rs"]
 mod sizing;
 #[path = "virtio_balloon/source.rs"]
@@ -130,10 +140,11 @@ module! {
     description: "Virtio balloon driver in Rust",
     license: "GPL",
     params: {
-        free_page_hint: u32 {
-            default: 1,
-            description: "Free page hinting: 0 off, 1 hold the pages (default), 2 walk \
-                          the free lists (loses data unless the host arms dirty logging first)",
+        free_page_hint: i32 {
+            default: -1,
+            description: "Free page hinting: 0 off, 1 hold the pages, 2 walk the free lists \
+                          (loses data unless the host arms dirty logging first), 3 isolate the \
+                          pages; -1 (default): 3 if the kernel can, else 1",
         },
         free_page_hint_order: i32 {
             default: -1,
@@ -141,9 +152,9 @@ module! {
                           -1 (default): one below the highest",
         },
         free_page_walk_batch: u32 {
-            default: 512,
+            default: 64,
             description: "Most free list entries looked at under one hold of a zone's lock, \
-                          1 to 65536 (default 512)",
+                          1 to 65536 (default 64)",
         },
         free_page_bitmap: bool {
             default: false,
@@ -169,6 +180,11 @@ module! {
             default: true,
             description: "Give memory to the host when it asks for it (default); 0 leaves the \
                           balloon empty, whatever its target",
+        },
+        extents: bool {
+            default: false,
+            description: "Tell the host of memory in the balloon by ranges, and give it whole huge \
+                          pages, if the device has this extension (default 0: no)",
         },
         statistics: bool {
             default: true,

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 
-//! The free page bitmap (`VIRTIO_BALLOON_F_FREE_PAGE_BITMAP`). Contract: *hint*.
+//! The free page bitmap (`VIRTIO_BALLOON_F_FREE_PAGE_BITMAP`). Contract: *hint*, or *isolated* if
+//! the host asks for that.
 //!
 //! Specification: `Documentation/virt/free-page-bitmap.rst`. The device has some request buffers of
 //! ours. When it returns one with a request in it, the driver drops caches if it is to and may,
@@ -13,6 +14,9 @@
 //! request buffer has a small answer with it, and goes out again only when the host has returned
 //! the last report of the request: a host that asks without reading answers runs out of buffers.
 //! All of them together always fit into the ring.
+//!
+//! Blocks that are isolated for a report stay with it, and are put back when the host returns it.
+//! Such a report covers as much of the window as [`LIMITS`] allow.
 
 use kernel::{
     device,
@@ -20,7 +24,13 @@ use kernel::{
         self,
         Batch,
         FreeWalk,
-        Nodes, //
+        Isolated,
+        IsolatedRuns,
+        Isolation,
+        Nodes,
+        Run,
+        Sink,
+        WalkStats, //
     },
     new_mutex,
     prelude::*,
@@ -36,6 +46,10 @@ use kernel::{
     time::Msecs,
     virtio::{
         self,
+        balloon_events::{
+            Ending,
+            Mode, //
+        },
         Buffer,
         DeviceWorkItem,
         InBuffer,
@@ -51,6 +65,10 @@ use kernel::{
 };
 
 use crate::{
+    answers::{
+        Answer,
+        Answers, //
+    },
     bitmap_request::{
         DropResult,
         Dropped,
@@ -68,8 +86,14 @@ use crate::{
     },
     counters::BitmapCounters,
     failure,
+    isolated::{
+        Entered,
+        IsolatedPages,
+        LIMITS, //
+    },
     outbox::Outbox,
-    policy::Policy, //
+    policy::Policy,
+    shown::BitmapState, //
 };
 
 /// Number of request buffers: one for the request in progress, one for the one that overtakes it,
@@ -81,6 +105,10 @@ const PIECES: usize = 32;
 
 /// The smallest ring that two request buffers and a report fit into.
 pub(crate) const MIN_RING: usize = 4;
+
+/// Entries of free lists after which the walk looks whether the host wants something else; or one
+/// hold of a zone's lock, if that is for more.
+const ENTRIES_PER_STEP: usize = 512;
 
 /// How often to look whether the caches have been dropped, in milliseconds.
 const LOOK_AGAIN_MS: Msecs = 10;
@@ -106,8 +134,8 @@ pub(crate) enum BitmapBuffer {
     Request(Slot),
     /// The last report of a request, without a bitmap.
     Answer(Slot),
-    /// A report with a bitmap.
-    Report(SealedOutBitmap<RawReport>),
+    /// A report with a bitmap, and the blocks in it if they are isolated.
+    Report(SealedOutBitmap<RawReport>, Option<Entered<IsolatedRuns>>),
 }
 
 impl Buffer for BitmapBuffer {
@@ -115,16 +143,20 @@ impl Buffer for BitmapBuffer {
         match self {
             Self::Request(slot) => slot.request.segment(),
             Self::Answer(slot) => slot.answer.segment(),
-            Self::Report(report) => report.segment(),
+            Self::Report(report, _) => report.segment(),
         }
+    }
+
+    fn pages(&self) -> usize {
+        let isolated = match self {
+            Self::Report(_, Some(blocks)) => blocks.pages(),
+            _ => 0,
+        };
+        self.segment().pages_of_ours().saturating_add(isolated)
     }
 }
 
 /// Where the answer to a request is.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, in a place that is allocated once"
-)]
 enum Phase {
     /// The caches are yet to be seen to.
     Taken,
@@ -134,6 +166,8 @@ enum Phase {
     NextPart,
     /// The free lists are being walked.
     Walking(Walking),
+    /// Blocks are being isolated.
+    Isolating(Isolating),
 }
 
 /// A part of the window that is being walked for.
@@ -143,11 +177,65 @@ struct Walking {
     report: OutBitmap<RawReport>,
 }
 
+/// A part of the window whose blocks are being isolated.
+struct Isolating {
+    isolation: Isolation,
+    part: Part,
+    report: OutBitmap<RawReport>,
+    blocks: Entered<IsolatedRuns>,
+}
+
+impl Isolating {
+    /// Isolates some blocks. Returns whether the part is to be reported.
+    fn step(&mut self, wanted: &mut Wanted, answer: &mut Answer) -> bool {
+        let step = self.isolation.step(&LIMITS, self.blocks.pages());
+        answer.held(self.isolation.last_hold());
+        match step {
+            Isolated::Run(run) => {
+                let mut sink = PartSink::new(self.report.bitmap(), &self.part, PAGE_FRAMES_SHIFT);
+                let _ = sink.block(run.range());
+                self.blocks.push(run);
+                false
+            }
+            Isolated::Nothing => false,
+            Isolated::Short if self.blocks.pages() == 0 => {
+                self.isolation.skip_zone();
+                false
+            }
+            Isolated::Short => {
+                self.cut(wanted);
+                true
+            }
+            Isolated::Done => true,
+        }
+    }
+
+    /// Ends the part where the isolation is. The blocks come to more than the limits otherwise.
+    fn cut(&mut self, wanted: &mut Wanted) {
+        // CAST: A `usize` has at most 64 bits.
+        let end = (self.isolation.position() as u64) << PAGE_FRAMES_SHIFT;
+        let passed = end.saturating_sub(self.part.start_pfn);
+        let passed = passed.checked_shr(self.part.order).unwrap_or(0);
+        let bits = usize::try_from(passed).unwrap_or(usize::MAX);
+        wanted.window.cut(&mut self.part, bits);
+        self.report.bitmap().truncate(self.part.bits);
+    }
+}
+
 /// A request that is to be answered.
 struct Job {
     wanted: Wanted,
     slot: Slot,
     dropped: Dropped,
+    answer: Answer,
+}
+
+impl Job {
+    /// The caches were seen to. That was begun at `since`, if it was begun at all.
+    fn caches_are_dropped(&mut self, dropped: Dropped, since: Option<i64>) {
+        self.answer.dropped(self.wanted.caches, &dropped, since);
+        self.dropped = dropped;
+    }
 }
 
 /// The request that is in progress.
@@ -208,31 +296,56 @@ impl State {
     }
 
     /// Ends the request that is in progress. Returns whether there is one.
-    fn cancel(&mut self) -> bool {
-        let Some(current) = self.current.take() else {
+    fn cancel(&mut self, ending: Ending) -> bool {
+        let Some(Current { mut job, phase }) = self.current.take() else {
             return false;
         };
+        match phase {
+            Phase::Walking(walking) => self.report = Some(walking.report),
+            Phase::Isolating(isolating) => self.report = Some(isolating.report),
+            Phase::Dropping(dropping) => {
+                job.caches_are_dropped(dropping.leave(), Some(dropping.begun));
+            }
+            Phase::Taken | Phase::NextPart => {}
+        }
         let Job {
             wanted,
             slot,
-            mut dropped,
-        } = current.job;
-        match current.phase {
-            Phase::Walking(walking) => self.report = Some(walking.report),
-            Phase::Dropping(dropping) => dropped = dropping.leave(),
-            Phase::Taken | Phase::NextPart => {}
-        }
+            dropped,
+            answer,
+        } = job;
         self.answer(slot, wanted.cancelled(&dropped));
+        answer.end(ending);
         true
     }
 
+    /// Returns the state in a word.
+    fn shown(&self) -> BitmapState {
+        match self.current.as_ref().map(|current| &current.phase) {
+            _ if self.failed => BitmapState::Failed,
+            None => BitmapState::Idle,
+            Some(Phase::Taken) => BitmapState::Taken,
+            Some(Phase::Dropping(_)) => BitmapState::Dropping,
+            Some(Phase::NextPart) => BitmapState::Waiting,
+            Some(Phase::Walking(_)) => BitmapState::Walking,
+            Some(Phase::Isolating(_)) => BitmapState::Isolating,
+        }
+    }
+
+    /// Puts back what is isolated and the host has not heard of, with all that it was for.
+    fn give_up(&mut self) {
+        self.current = None;
+        self.outbox = Outbox::new();
+    }
+
     fn situation(&self) -> Situation {
-        let end = Nodes::new().fold(0, |end, node| node.end_pfn().max(end));
+        let end = Nodes::end_pfn();
         Situation {
             in_progress: self.current.as_ref().map(|current| current.job.wanted.id),
             last: self.last,
             // CAST: A page frame number fits into 64 bits.
             end_pfn: (end as u64).saturating_mul(1 << PAGE_FRAMES_SHIFT),
+            can_isolate: mm::can_isolate(),
         }
     }
 }
@@ -252,7 +365,9 @@ enum Next {
 pub(crate) struct Bitmap {
     policy: Policy,
     queue: Arc<Virtqueue<BitmapBuffer>>,
+    isolated: Arc<IsolatedPages>,
     pub(crate) counters: Arc<BitmapCounters>,
+    answers: Arc<Answers>,
     #[pin]
     state: Mutex<State>,
 }
@@ -265,17 +380,26 @@ impl Bitmap {
         policy: Policy,
         queue: Arc<Virtqueue<BitmapBuffer>>,
         ring: usize,
+        isolated: Arc<IsolatedPages>,
         counters: Arc<BitmapCounters>,
+        answers: Arc<Answers>,
     ) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let state = State::new(ring)?;
             Ok(try_pin_init!(Self {
                 policy,
                 queue,
+                isolated,
                 counters,
+                answers,
                 state <- new_mutex!(state),
             }))
         })
+    }
+
+    /// Ends what is going on before the device is reset for a suspend. The work must not run.
+    pub(crate) fn freeze(&self) {
+        self.state.lock().give_up();
     }
 
     /// Starts anew with a device that was reset. The work must not run.
@@ -287,6 +411,7 @@ impl Bitmap {
             failure::report(dev, "the free page bitmap", ENOSPC);
             state.failed = true;
         }
+        self.counters.state.set(state.shown());
         *self.state.lock() = state;
         Ok(())
     }
@@ -300,7 +425,9 @@ impl Bitmap {
             match buffer {
                 BitmapBuffer::Request(slot) => self.follow(state, slot, len),
                 BitmapBuffer::Answer(slot) => state.repost(slot),
-                BitmapBuffer::Report(report) => {
+                BitmapBuffer::Report(report, blocks) => {
+                    // The host is done with them.
+                    drop(blocks);
                     state.report = Some(report.open());
                     if let Some(slot) = state.finished.take() {
                         state.repost(slot);
@@ -317,27 +444,37 @@ impl Bitmap {
         match request.check(len, &state.situation()) {
             Ok(Request::Report(wanted)) => {
                 self.counters.requests.add(1);
-                if state.cancel() {
+                self.answers.seen(wanted.id, 0);
+                if state.cancel(Ending::Overtaken) {
                     self.counters.overtaken.add(1);
                 }
                 state.last = Some(wanted.id);
+                let mode = if wanted.isolated {
+                    Mode::Isolate
+                } else {
+                    Mode::Walk
+                };
+                let answer = self.answers.begin(wanted.id, mode, wanted.order());
                 state.current = Some(Current {
                     job: Job {
                         wanted,
                         slot,
                         dropped: Dropped::none(DropResult::None),
+                        answer,
                     },
                     phase: Phase::Taken,
                 });
             }
             Ok(Request::Cancel) => {
                 self.counters.cancelled.add(1);
-                state.cancel();
+                self.answers.seen(request.id(), 0);
+                state.cancel(Ending::Cancelled);
                 state.repost(slot);
             }
             Err(malformed) => {
                 // Not to the log: the host could flood it.
                 self.counters.refused.add(1);
+                self.answers.seen(malformed.id, malformed.error);
                 state.answer(slot, malformed.report());
             }
         }
@@ -370,7 +507,7 @@ impl Bitmap {
         let (phase, next) = match phase {
             Phase::Taken => match self.policy.drop_caches.start(job.wanted.caches) {
                 Command::Finished(dropped) => {
-                    job.dropped = dropped;
+                    job.caches_are_dropped(dropped, None);
                     (Phase::NextPart, Next::Step)
                 }
                 Command::Started(dropping) => {
@@ -382,48 +519,90 @@ impl Bitmap {
                 Some(dropped) => {
                     let pages = usize::try_from(dropped.pages).unwrap_or(usize::MAX);
                     self.counters.dropped_pages.add(pages);
-                    job.dropped = dropped;
+                    job.caches_are_dropped(dropped, Some(dropping.begun));
                     (Phase::NextPart, Next::Step)
                 }
                 None => (Phase::Dropping(dropping), Next::Later),
             },
             Phase::NextPart => match state.report.take() {
-                Some(mut report) => {
-                    let bitmap = report.bitmap();
-                    let part = job.wanted.window.next_part(bitmap.capacity());
-                    bitmap.reset(part.bits);
-                    // The request was read before: all that is found from here on is for it.
-                    let walk = FreeWalk::new(job.wanted.order(), self.policy.walk_batch);
-                    let walking = Walking { walk, part, report };
-                    (Phase::Walking(walking), Next::Step)
-                }
+                Some(report) => (self.begin_part(&mut job, report), Next::Step),
                 None => (Phase::NextPart, Next::Wait),
             },
             Phase::Walking(mut walking) => {
                 let bitmap = walking.report.bitmap();
                 let mut sink = PartSink::new(bitmap, &walking.part, PAGE_FRAMES_SHIFT);
-                if walking.walk.batch(&mut sink) == Batch::Done {
-                    self.report(state, job, walking);
+                let mut batch = Batch::More;
+                for _ in 0..(ENTRIES_PER_STEP / self.policy.walk_batch).max(1) {
+                    batch = walking.walk.batch(&mut sink);
+                    job.answer.held(walking.walk.last_hold());
+                    if batch == Batch::Done {
+                        break;
+                    }
+                    mm::cond_resched();
+                }
+                // It sets the last bits now.
+                drop(sink);
+                if batch == Batch::Done {
+                    let Walking { walk, part, report } = walking;
+                    self.report(state, job, walk.stats(), part, report, None);
                     return Next::Step;
                 }
                 (Phase::Walking(walking), Next::Step)
+            }
+            Phase::Isolating(mut isolating) => {
+                if isolating.step(&mut job.wanted, &mut job.answer) {
+                    let Isolating {
+                        isolation,
+                        part,
+                        report,
+                        blocks,
+                    } = isolating;
+                    self.report(state, job, isolation.stats(), part, report, Some(blocks));
+                    return Next::Step;
+                }
+                (Phase::Isolating(isolating), Next::Step)
             }
         };
         state.current = Some(Current { job, phase });
         next
     }
 
-    /// Reports a part that was walked for.
-    fn report(&self, state: &mut State, job: Job, walking: Walking) {
-        let Walking {
-            walk,
+    /// Takes the next part of the window. What is found from here on is for the request, as that
+    /// was read before.
+    fn begin_part(&self, job: &mut Job, mut report: OutBitmap<RawReport>) -> Phase {
+        let bitmap = report.bitmap();
+        let part = job.wanted.window.next_part(bitmap.capacity());
+        bitmap.reset(part.bits);
+        let order = job.wanted.order();
+        if !job.wanted.isolated {
+            let walk = FreeWalk::new(order, self.policy.walk_batch);
+            return Phase::Walking(Walking { walk, part, report });
+        }
+        let start = usize::try_from(part.start_pfn >> PAGE_FRAMES_SHIFT).unwrap_or(usize::MAX);
+        let end = start.saturating_add(part.bits.checked_shl(order).unwrap_or(0));
+        Phase::Isolating(Isolating {
+            isolation: Isolation::new(start, end, order, self.policy.walk_batch),
             part,
-            mut report,
-        } = walking;
-        self.counters.walked(walk.stats());
+            report,
+            blocks: self.isolated.open(),
+        })
+    }
+
+    /// Reports a part of the window.
+    fn report(
+        &self,
+        state: &mut State,
+        mut job: Job,
+        stats: &WalkStats,
+        part: Part,
+        mut report: OutBitmap<RawReport>,
+        blocks: Option<Entered<IsolatedRuns>>,
+    ) {
+        self.counters.walked(stats);
         self.counters.reports.add(1);
         self.counters.bits.add(part.bits);
-        self.counters.blocks.add(report.bitmap().count_set());
+        let set = report.bitmap().count_set();
+        self.counters.blocks.add(set);
         let status = match part.outcome {
             Outcome::More => Status::More,
             Outcome::Done => Status::Done,
@@ -431,7 +610,10 @@ impl Bitmap {
         let header = job
             .wanted
             .report(status, part.bits, part.start_pfn, &job.dropped);
-        state.outbox.push(BitmapBuffer::Report(report.seal(header)));
+        let bytes = report.bitmap().bytes();
+        job.answer.reported(status, &part, set, bytes);
+        let buffer = BitmapBuffer::Report(report.seal(header), blocks);
+        state.outbox.push(buffer);
         match part.outcome {
             Outcome::More => {
                 state.current = Some(Current {
@@ -439,7 +621,10 @@ impl Bitmap {
                     phase: Phase::NextPart,
                 });
             }
-            Outcome::Done => state.finished = Some(job.slot),
+            Outcome::Done => {
+                state.finished = Some(job.slot);
+                job.answer.end(Ending::Completed);
+            }
         }
     }
 
@@ -454,7 +639,9 @@ impl Bitmap {
         while !stop.requested() {
             self.reap(queue, state);
             self.send(queue, state)?;
-            let then = match self.step(state) {
+            let next = self.step(state);
+            self.counters.state.set(state.shown());
+            let then = match next {
                 Next::Step => {
                     mm::cond_resched();
                     continue;
@@ -491,6 +678,8 @@ impl DeviceWorkItem for Bitmap {
             Err(error) => {
                 failure::report(dev, "the free page bitmap", error);
                 state.failed = true;
+                state.give_up();
+                self.counters.state.set(state.shown());
                 Then::Done
             }
         }

@@ -30,6 +30,10 @@ use zerocopy_derive::{
 // CAST: A small constant.
 pub(crate) const PAGE_FRAMES_SHIFT: u32 = PAGE_SHIFT as u32 - bindings::VIRTIO_BALLOON_PFN_SHIFT;
 
+/// The flag of requests and reports whose blocks are isolated.
+// CAST: It fits into a byte.
+const ISOLATED: u8 = bindings::VIRTIO_BALLOON_BITMAP_ISOLATED as u8;
+
 /// The orders, in page frames of 4 KiB, that free blocks can be looked for at.
 const LOWEST_ORDER: u32 = PAGE_FRAMES_SHIFT;
 const HIGHEST_ORDER: u32 = PAGE_FRAMES_SHIFT + MAX_PAGE_ORDER;
@@ -100,7 +104,8 @@ pub(crate) enum DropResult {
 }
 
 impl DropResult {
-    fn code(self) -> u8 {
+    /// Returns its number on the wire.
+    pub(crate) fn code(self) -> u8 {
         let code = match self {
             Self::None => bindings::VIRTIO_BALLOON_BITMAP_CACHES_NONE,
             Self::Dropped => bindings::VIRTIO_BALLOON_BITMAP_CACHES_DROPPED,
@@ -148,7 +153,8 @@ pub(crate) enum Status {
 }
 
 impl Status {
-    fn code(self) -> u8 {
+    /// Returns its number on the wire.
+    pub(crate) fn code(self) -> u8 {
         let code = match self {
             Self::Done => bindings::VIRTIO_BALLOON_BITMAP_DONE,
             Self::More => bindings::VIRTIO_BALLOON_BITMAP_MORE,
@@ -165,6 +171,8 @@ pub(crate) struct Wanted {
     pub(crate) id: u32,
     /// What is to be dropped first.
     pub(crate) caches: Caches,
+    /// Whether the blocks are to be isolated until the report is returned.
+    pub(crate) isolated: bool,
     /// In page frames of 4 KiB, as on the wire.
     wire_order: u8,
     /// What is left of the window, in page frames of 4 KiB.
@@ -189,6 +197,11 @@ impl Wanted {
             id: U32::new(self.id),
             status: status.code(),
             order: self.wire_order,
+            flags: if self.isolated && status != Status::Cancelled {
+                ISOLATED
+            } else {
+                0
+            },
             caches: dropped.caches.bits(),
             caches_result: dropped.result.code(),
             // A report is some megabits at most.
@@ -217,8 +230,8 @@ pub(crate) enum Request {
 /// A request that is not in order, and why.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Malformed {
-    id: u32,
-    error: u32,
+    pub(crate) id: u32,
+    pub(crate) error: u32,
     order: u8,
 }
 
@@ -246,9 +259,16 @@ pub(crate) struct Situation {
     pub(crate) last: Option<u32>,
     /// The page frame (4 KiB) after the last one that there is.
     pub(crate) end_pfn: u64,
+    /// Whether blocks can be isolated.
+    pub(crate) can_isolate: bool,
 }
 
 impl RawRequest {
+    /// Returns the id, which is there unless the request was found to be malformed.
+    pub(crate) fn id(&self) -> u32 {
+        self.id.get()
+    }
+
     /// Checks a request of which the device says to have written `len` bytes.
     pub(crate) fn check(&self, len: u32, now: &Situation) -> Result<Request, Malformed> {
         let id = if len >= 4 { self.id.get() } else { 0 };
@@ -296,8 +316,12 @@ impl RawRequest {
 
     fn check_report(&self, now: &Situation) -> Result<Request, u32> {
         let id = self.id.get();
-        if self.flags != 0 || self.reserved.get() != 0 {
+        if self.flags & !ISOLATED != 0 || self.reserved.get() != 0 {
             return Err(bindings::VIRTIO_BALLOON_BITMAP_E_RESERVED);
+        }
+        let isolated = self.flags & ISOLATED != 0;
+        if isolated && !now.can_isolate {
+            return Err(bindings::VIRTIO_BALLOON_BITMAP_E_ISOLATED);
         }
         if id == 0 || now.in_progress == Some(id) || now.last == Some(id) {
             return Err(bindings::VIRTIO_BALLOON_BITMAP_E_ID);
@@ -318,6 +342,7 @@ impl RawRequest {
         Ok(Request::Report(Wanted {
             id,
             caches,
+            isolated,
             wire_order: self.order,
             window,
         }))
@@ -341,6 +366,7 @@ mod tests {
         in_progress: Some(5),
         last: Some(6),
         end_pfn: 4 * GIB,
+        can_isolate: false,
     };
 
     fn good() -> RawRequest {
@@ -385,7 +411,9 @@ mod tests {
         assert_eq!(error(|_| ()), None);
         assert_eq!(error(|r| r.kind = 0), Some(3));
         assert_eq!(error(|r| r.kind = 3), Some(3));
-        assert_eq!(error(|r| r.flags = 1), Some(4));
+        assert_eq!(error(|r| r.flags = 1), Some(8));
+        assert_eq!(error(|r| r.flags = 2), Some(4));
+        assert_eq!(error(|r| r.flags = 3), Some(4));
         assert_eq!(error(|r| r.reserved = U64::new(1 << 63)), Some(4));
         for id in [0, 5, 6] {
             assert_eq!(error(|r| r.id = U32::new(id)), Some(2));
@@ -407,7 +435,8 @@ mod tests {
         );
     }
 
-    /// The first of several errors counts: size, type, reserved, id, caches, order, window.
+    /// The first of several errors counts: size, type, reserved, isolated, id, caches, order,
+    /// window.
     #[test]
     fn names_the_first_thing_that_is_wrong() {
         let mut request = RawRequest {
@@ -423,6 +452,8 @@ mod tests {
         assert_eq!(code(&request, 32), Some(3));
         request.kind = 1;
         assert_eq!(code(&request, 32), Some(4));
+        request.flags = 1;
+        assert_eq!(code(&request, 32), Some(8));
         request.flags = 0;
         assert_eq!(code(&request, 32), Some(2));
         request.id = U32::new(8);

@@ -26,17 +26,16 @@ use kernel::{
         Arc, //
     },
     thread,
-    time::{
-        ClockSource,
-        Monotonic,
-        Msecs, //
-    }, //
+    time::Msecs, //
 };
 
-use crate::bitmap_request::{
-    DropResult,
-    Dropped,
-    PAGE_FRAMES_SHIFT, //
+use crate::{
+    bitmap_request::{
+        DropResult,
+        Dropped,
+        PAGE_FRAMES_SHIFT, //
+    },
+    clock::now, //
 };
 
 static_assert!(Caches::ALL.bits() as u32 == bindings::VIRTIO_BALLOON_BITMAP_ALL_CACHES);
@@ -77,7 +76,9 @@ pub(crate) struct Dropping {
     /// The host wanted more than this.
     restricted: bool,
     free_before: u64,
-    /// In nanoseconds since the machine was started.
+    /// When it began, in nanoseconds since the machine was started.
+    pub(crate) begun: i64,
+    /// The same for when to wait no longer.
     deadline: i64,
 }
 
@@ -99,7 +100,7 @@ impl DropPolicy {
         if caches.is_empty() {
             return Command::Finished(Dropped::none(DropResult::Refused));
         }
-        let now = Monotonic::ktime_get();
+        let now = now();
         if !self.claim(now) {
             return Command::Finished(Dropped::none(DropResult::TooSoon));
         }
@@ -138,6 +139,7 @@ impl DropPolicy {
             caches,
             restricted: caches != wanted,
             free_before: MemInfo::read().free,
+            begun: now,
             deadline: now.saturating_add(i64::from(self.wait_ms).saturating_mul(1_000_000)),
         };
         thread::run_detached(c"virtio-balloon-drop", move || {
@@ -162,7 +164,7 @@ impl Dropping {
     /// Returns what was dropped, or [`None`] as long as that is to be waited for.
     pub(crate) fn poll(&self) -> Option<Dropped> {
         self.outcome()
-            .or_else(|| (Monotonic::ktime_get() >= self.deadline).then(|| self.timeout()))
+            .or_else(|| (now() >= self.deadline).then(|| self.timeout()))
     }
 
     /// Waits no longer.

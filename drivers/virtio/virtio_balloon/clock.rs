@@ -27,6 +27,11 @@ pub(crate) fn now() -> i64 {
     Monotonic::ktime_get()
 }
 
+/// Returns how long ago a time was, in nanoseconds.
+pub(crate) fn elapsed(since: i64) -> u64 {
+    u64::try_from(now().saturating_sub(since)).unwrap_or(0)
+}
+
 /// Returns the time that is `pause` milliseconds from now.
 pub(crate) fn after(pause: Msecs) -> i64 {
     #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
@@ -47,12 +52,22 @@ pub(crate) mod testing {
 
     static DIVISOR: Atomic<u32> = Atomic::new(1);
 
+    /// Times are not shortened with this, but as many times longer: for a machine so slow that a
+    /// host that goes along gets nothing done in the driver's time.
+    const PATIENT: u32 = 0;
+    const LONGER: Msecs = 20;
+
     /// All times to come are shortened until this is dropped. One in the other is possible.
     pub(crate) struct Haste(u32);
 
     impl Haste {
         pub(crate) fn new(divisor: u32) -> Self {
             Self(DIVISOR.xchg(divisor.max(1), Relaxed))
+        }
+
+        /// All times are longer.
+        pub(crate) fn patient() -> Self {
+            Self(DIVISOR.xchg(PATIENT, Relaxed))
         }
     }
 
@@ -63,7 +78,10 @@ pub(crate) mod testing {
     }
 
     pub(super) fn shortened(pause: Msecs) -> Msecs {
-        (pause / DIVISOR.load(Relaxed).max(1)).max(1)
+        match DIVISOR.load(Relaxed) {
+            PATIENT => pause.saturating_mul(LONGER),
+            divisor => (pause / divisor).max(1),
+        }
     }
 }
 
@@ -114,5 +132,7 @@ mod tests {
             kernel::mm::cond_resched();
         }
         assert!(after(0) >= soon);
+        assert_eq!(elapsed(after(60_000)), 0);
+        assert!(elapsed(0) >= u64::try_from(soon).unwrap_or(u64::MAX));
     }
 }

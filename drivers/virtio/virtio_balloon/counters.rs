@@ -12,7 +12,15 @@ use kernel::{
     }, //
 };
 
-use crate::policy::Strategy;
+use crate::{
+    policy::Strategy,
+    shown::{
+        BalloonState,
+        BitmapState,
+        HintState,
+        Shown, //
+    }, //
+};
 
 /// A number that only grows, or that goes up and down.
 pub(crate) struct Counter(Atomic<u64>);
@@ -64,7 +72,7 @@ macro_rules! counters {
     ) => {
         $(#[doc = $about])*
         pub(crate) struct $Name {
-            $($setting: $Setting,)*
+            $(pub(crate) $setting: $Setting,)*
             $($(#[doc = $doc])* pub(crate) $name: Counter,)*
         }
 
@@ -94,6 +102,7 @@ counters! {
     HintCounters {
         strategy: Strategy,
         batch_limit: usize,
+        state: Shown<HintState>,
     }
     /// Rounds that were opened.
     requests,
@@ -136,11 +145,15 @@ counters! {
     /// was bound.
     ///
     /// Page counts are in pages of the guest, except where it says otherwise.
-    BalloonCounters {}
+    BalloonCounters {
+        state: Shown<BalloonState>,
+    }
     /// Balloon pages (4 KiB) that the host wants now, aligned to pages of the guest.
     target,
     /// Balloon pages (4 KiB) that are in the balloon now.
     pages,
+    /// Pages of these that are in blocks, as the kernel's allocator had them.
+    block_pages,
     /// Pages that were put in.
     inflated,
     /// Pages that were taken out.
@@ -165,6 +178,7 @@ counters! {
     /// The counters of the free page bitmap, since the driver was bound.
     BitmapCounters {
         batch_limit: usize,
+        state: Shown<BitmapState>,
     }
     /// Requests that were in order.
     requests,
@@ -196,6 +210,30 @@ counters! {
     max_batch_entries,
     /// Longest hold, in nanoseconds.
     longest_hold_ns,
+}
+
+counters! {
+    /// The counters of what is isolated for the host, since the driver was bound.
+    ///
+    /// Page counts are in pages of the guest.
+    IsolationCounters {}
+    /// Pages that are isolated now.
+    pages,
+    /// Most pages that were isolated.
+    pages_max,
+    /// Pages that were isolated, each time.
+    isolated_pages,
+    /// Times that more could be isolated only after the host had acknowledged some.
+    waits,
+}
+
+impl IsolationCounters {
+    /// Counts pages that are isolated from now on.
+    pub(crate) fn isolate(&self, pages: usize) {
+        self.pages.add(pages);
+        self.isolated_pages.add(pages);
+        self.pages_max.raise(self.pages.get());
+    }
 }
 
 impl BitmapCounters {

@@ -9,6 +9,7 @@ use kernel::{
     device,
     mm::{
         self,
+        Caches,
         OomNotifier,
         PageBalloon,
         PageReporting,
@@ -20,6 +21,7 @@ use kernel::{
     sync::Arc,
     virtio::{
         self,
+        balloon_events::Kind,
         ConfigField,
         DeviceAccess,
         DeviceWork,
@@ -32,6 +34,8 @@ use kernel::{
 };
 
 use crate::{
+    about::About,
+    answers::Answers,
     awake::{
         Awake,
         STATISTICS, //
@@ -48,12 +52,21 @@ use crate::{
     },
     held::HeldPages,
     hint::Hinting,
+    isolated::IsolatedPages,
     oom,
+    page_buffer::Format,
     policy::{
         Policy,
         Strategy, //
     },
     reporting::Reporter,
+    shown::{
+        BalloonState,
+        BitmapState,
+        DeviceState,
+        HintState,
+        Shown, //
+    },
     sizing::{
         Resizing,
         Sizing, //
@@ -72,7 +85,20 @@ pub(crate) const FREE_PAGE_HINT: Feature =
 pub(crate) const PAGE_POISON: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_PAGE_POISON }>();
 pub(crate) const FREE_PAGE_BITMAP: Feature =
     Feature::of::<{ bindings::VIRTIO_BALLOON_F_FREE_PAGE_BITMAP }>();
+pub(crate) const EXTENTS: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_EXTENTS }>();
 pub(crate) const REPORTING: Feature = Feature::of::<{ bindings::VIRTIO_BALLOON_F_REPORTING }>();
+
+/// The features as debugfs calls them, by the names of the specifications.
+const FEATURE_NAMES: [(Feature, &str); 8] = [
+    (MUST_TELL_HOST, "must_tell_host"),
+    (STATS_VQ, "stats_vq"),
+    (DEFLATE_ON_OOM, "deflate_on_oom"),
+    (FREE_PAGE_HINT, "free_page_hint"),
+    (PAGE_POISON, "page_poison"),
+    (REPORTING, "reporting"),
+    (EXTENTS, "extents"),
+    (FREE_PAGE_BITMAP, "free_page_bitmap"),
+];
 
 // Indexes of the virtqueues in the specification's list (section 5.5.2).
 const INFLATE_VQ: usize = 0;
@@ -103,8 +129,19 @@ const QUEUES: [(&CStr, &[Feature]); 5] = [
 pub(crate) struct ActiveHinting {
     // Dropped first: nobody asks for the memory any more when it goes.
     _shrinker: Option<ShrinkerRegistration<HeldPages>>,
-    _oom: Option<Pin<KBox<OomNotifier<HeldPages>>>>,
+    _held_oom: Option<Pin<KBox<OomNotifier<HeldPages>>>>,
+    _isolated_oom: Option<IsolatedOom>,
     pub(crate) work: Arc<DeviceWork<Hinting>>,
+}
+
+/// Where the kernel asks for isolated memory before it kills somebody.
+type IsolatedOom = Pin<KBox<OomNotifier<IsolatedPages>>>;
+
+/// The free page bitmap that is in use.
+pub(crate) struct ActiveBitmap {
+    // Dropped first.
+    _oom: Option<IsolatedOom>,
+    pub(crate) work: Arc<DeviceWork<Bitmap>>,
 }
 
 /// Free page reporting that is in use.
@@ -134,14 +171,22 @@ pub(crate) struct Balloon {
     _oom: Option<Pin<KBox<OomNotifier<Resizing>>>>,
     reporting: Option<ActiveReporting>,
     pub(crate) hinting: Option<ActiveHinting>,
-    pub(crate) bitmap: Option<Arc<DeviceWork<Bitmap>>>,
+    pub(crate) bitmap: Option<ActiveBitmap>,
+    pub(crate) isolated: Arc<IsolatedPages>,
     statistics: Option<Arc<DeviceWork<Statistics>>>,
     pub(crate) resizing: Arc<DeviceWork<Resizing>>,
     awake: Arc<Awake>,
+    about: Arc<About>,
+    #[pin]
+    _about_file: debugfs::File<Arc<About>>,
+    #[pin]
+    _answers_file: debugfs::File<Arc<Answers>>,
     #[pin]
     _hinting_file: debugfs::File<Arc<HintCounters>>,
     #[pin]
     _bitmap_file: debugfs::File<Arc<BitmapCounters>>,
+    #[pin]
+    _isolation_file: debugfs::File<Arc<IsolatedPages>>,
     #[pin]
     _balloon_file: debugfs::File<Arc<BalloonCounters>>,
 }
@@ -152,33 +197,48 @@ impl Balloon {
         if !dev.has_feature(FREE_PAGE_HINT) {
             policy.strategy = Strategy::Off;
         }
+        if let Some(reason) = Self::refusal(policy.strategy, maps) {
+            dev_warn!(
+                dev,
+                "free page hinting: {} refused: {}; using hold\n",
+                policy.strategy,
+                reason
+            );
+            policy.strategy = Strategy::Hold;
+        }
         if policy.strategy == Strategy::Walk {
-            let refusal = if mm::free_pages_have_content() {
-                // A page that the host leaves out comes back with another content.
-                Some("the guest relies on the content of free pages (init_on_free or page_poison)")
-            } else if maps {
-                // A copy at unmap would overwrite a page that is in use again.
-                Some("the transport maps buffers for DMA")
-            } else {
-                None
-            };
-            match refusal {
-                Some(reason) => {
-                    dev_warn!(
-                        dev,
-                        "free_page_hint=2 (walk) refused: {}; using hold\n",
-                        reason
-                    );
-                    policy.strategy = Strategy::Hold;
-                }
-                None => dev_warn!(
-                    dev,
-                    "free_page_hint=2 (walk) loses data unless the host arms dirty logging before \
-                     each request: with QEMU on KVM, use -accel kvm,dirty-ring-size=N, or hold\n"
-                ),
-            }
+            dev_warn!(
+                dev,
+                "free_page_hint=2 (walk) loses data unless the host arms dirty logging before \
+                 each request: with QEMU on KVM, use -accel kvm,dirty-ring-size=N, or hold\n"
+            );
         }
         policy
+    }
+
+    /// Returns why a strategy cannot be had here.
+    fn refusal(strategy: Strategy, maps: bool) -> Option<&'static str> {
+        if !matches!(strategy, Strategy::Walk | Strategy::Isolate) {
+            None
+        } else if strategy == Strategy::Isolate && !mm::can_isolate() {
+            Some("this kernel does not let a driver isolate free blocks")
+        } else if mm::free_pages_have_content() {
+            // A page that the host leaves out comes back with another content.
+            Some("the guest relies on the content of free pages (init_on_free or page_poison)")
+        } else if maps {
+            // A copy at unmap would overwrite a page that is in use again, or not mapped.
+            Some("the transport maps buffers for DMA")
+        } else {
+            None
+        }
+    }
+
+    /// Has the kernel wait for isolated memory before it kills somebody for want of some.
+    fn isolated_oom(isolated: &Arc<IsolatedPages>) -> Result<IsolatedOom> {
+        KBox::pin_init(
+            OomNotifier::new(oom::PRIORITY_OF_HINTS, isolated.clone()),
+            GFP_KERNEL,
+        )
     }
 
     /// Sets hinting up, if the policy has it.
@@ -187,27 +247,39 @@ impl Balloon {
         policy: Policy,
         workqueue: &Arc<OwnedQueue>,
         queue: Arc<virtio::Virtqueue<HintBuffer>>,
+        isolated: &Arc<IsolatedPages>,
         counters: &Arc<HintCounters>,
+        answers: &Arc<Answers>,
     ) -> Result<Option<ActiveHinting>> {
         let held = Arc::pin_init(HeldPages::new(counters.clone()), GFP_KERNEL)?;
-        let (_shrinker, _oom) = match policy.strategy {
+        let (mut _shrinker, mut _held_oom, mut _isolated_oom) = (None, None, None);
+        match policy.strategy {
             Strategy::Off => return Ok(None),
-            Strategy::Hold => (
-                Some(ShrinkerRegistration::new(c"virtio-balloon", held.clone())?),
-                Some(KBox::pin_init(
+            Strategy::Hold => {
+                _shrinker = Some(ShrinkerRegistration::new(c"virtio-balloon", held.clone())?);
+                _held_oom = Some(KBox::pin_init(
                     OomNotifier::new(oom::PRIORITY_OF_HINTS, held.clone()),
                     GFP_KERNEL,
-                )?),
-            ),
-            Strategy::Walk => (None, None),
-        };
+                )?);
+            }
+            Strategy::Walk => {}
+            Strategy::Isolate => _isolated_oom = Some(Self::isolated_oom(isolated)?),
+        }
         let work = dev.new_work(
             workqueue.clone(),
-            Hinting::new(policy, queue, held, counters.clone()),
+            Hinting::new(
+                policy,
+                queue,
+                held,
+                isolated.clone(),
+                counters.clone(),
+                answers.clone(),
+            ),
         )?;
         Ok(Some(ActiveHinting {
             _shrinker,
-            _oom,
+            _held_oom,
+            _isolated_oom,
             work,
         }))
     }
@@ -218,8 +290,10 @@ impl Balloon {
         policy: Policy,
         workqueue: &Arc<OwnedQueue>,
         queue: Arc<virtio::Virtqueue<BitmapBuffer>>,
+        isolated: &Arc<IsolatedPages>,
         counters: &Arc<BitmapCounters>,
-    ) -> Result<Option<Arc<DeviceWork<Bitmap>>>> {
+        answers: &Arc<Answers>,
+    ) -> Result<Option<ActiveBitmap>> {
         let ring = queue.bind(dev)?.size();
         if ring < MIN_RING {
             dev_warn!(
@@ -231,14 +305,30 @@ impl Balloon {
             );
             return Ok(None);
         }
-        let item = Bitmap::new(policy, queue, ring, counters.clone());
+        let _oom = match mm::can_isolate() {
+            true => Some(Self::isolated_oom(isolated)?),
+            false => None,
+        };
+        let item = Bitmap::new(
+            policy,
+            queue,
+            ring,
+            isolated.clone(),
+            counters.clone(),
+            answers.clone(),
+        );
         let work = dev.new_work(workqueue.clone(), item)?;
         dev_info!(
             dev,
-            "free page bitmap: on, the host may drop {}\n",
+            "free page bitmap: on{}, the host may drop {}\n",
+            if mm::can_isolate() {
+                ", isolated blocks as well"
+            } else {
+                ""
+            },
             policy.drop_caches.allowed
         );
-        Ok(Some(work))
+        Ok(Some(ActiveBitmap { _oom, work }))
     }
 
     /// Sets reporting up. It begins when the device is live.
@@ -271,6 +361,15 @@ impl Balloon {
             registration: Some(registration),
             reporter,
         }))
+    }
+
+    /// Returns how the host is told of pages of the balloon.
+    fn format(dev: &virtio::Device<device::Bound>) -> Format {
+        if dev.has_feature(EXTENTS) {
+            Format::Extents
+        } else {
+            Format::Numbers
+        }
     }
 
     /// Tells the host what free pages are filled with.
@@ -313,6 +412,7 @@ impl virtio::Driver for Balloon {
         FREE_PAGE_HINT,
         PAGE_POISON,
         REPORTING,
+        EXTENTS,
         FREE_PAGE_BITMAP,
     ];
 
@@ -337,6 +437,9 @@ impl virtio::Driver for Balloon {
         }
         if !policy.reporting {
             negotiation.refuse(REPORTING);
+        }
+        if !policy.extents {
+            negotiation.refuse(EXTENTS);
         }
         if !policy.bitmap {
             negotiation.refuse(FREE_PAGE_BITMAP);
@@ -385,14 +488,34 @@ impl virtio::Driver for Balloon {
             let workqueue = OwnedQueue::new_freezable_unbound(c"virtio-balloon")?;
             let access = dev.new_access()?;
             let awake = Arc::pin_init(Awake::new(dev.as_ref().into()), GFP_KERNEL)?;
-            let counters = Arc::new(BalloonCounters::new(), GFP_KERNEL)?;
+            let counters = Arc::new(
+                BalloonCounters::new(Shown::new(BalloonState::Settled)),
+                GFP_KERNEL,
+            )?;
 
             let policy = Policy::from_parameters()?;
-            let bitmap_counters = BitmapCounters::new(policy.walk_batch.get());
+            let bitmap_counters =
+                BitmapCounters::new(policy.walk_batch.get(), Shown::new(BitmapState::Off));
             let bitmap_counters = Arc::new(bitmap_counters, GFP_KERNEL)?;
+            let isolated = Arc::new(IsolatedPages::new(), GFP_KERNEL)?;
+            let answers = if dev.has_feature(FREE_PAGE_BITMAP) {
+                (Kind::Bitmap, policy.drop_caches.allowed)
+            } else {
+                (Kind::Hint, Caches::NONE)
+            };
+            let answers = Answers::new(dev.index(), answers.0, answers.1);
+            let answers = Arc::pin_init(answers, GFP_KERNEL)?;
             let bitmap = if dev.has_feature(FREE_PAGE_BITMAP) {
                 let queue = queues.take(FREE_PAGE_VQ)?;
-                Self::bitmap(dev, policy, &workqueue, queue, &bitmap_counters)?
+                Self::bitmap(
+                    dev,
+                    policy,
+                    &workqueue,
+                    queue,
+                    &isolated,
+                    &bitmap_counters,
+                    &answers,
+                )?
             } else {
                 None
             };
@@ -407,10 +530,22 @@ impl virtio::Driver for Balloon {
                 None => false,
             };
             let policy = Self::policy(dev, policy, maps);
-            let hint_counters = HintCounters::new(policy.strategy, policy.walk_batch.get());
+            let hint_counters = HintCounters::new(
+                policy.strategy,
+                policy.walk_batch.get(),
+                Shown::new(HintState::Off),
+            );
             let hint_counters = Arc::new(hint_counters, GFP_KERNEL)?;
             let hinting = match queue {
-                Some(queue) => Self::activate(dev, policy, &workqueue, queue, &hint_counters)?,
+                Some(queue) => Self::activate(
+                    dev,
+                    policy,
+                    &workqueue,
+                    queue,
+                    &isolated,
+                    &hint_counters,
+                    &answers,
+                )?,
                 None => None,
             };
             dev_info!(
@@ -440,6 +575,7 @@ impl virtio::Driver for Balloon {
                 access.clone(),
                 awake.clone(),
                 counters.clone(),
+                Self::format(dev),
                 policy.inflate,
             );
             // With `DEFLATE_ON_OOM` the pages are still the guest's, if it comes to the worst.
@@ -459,6 +595,16 @@ impl virtio::Driver for Balloon {
             let reporting = Self::reporting(dev, policy, &mut queues, &access, &counters)?;
             Self::tell_poison(dev)?;
 
+            let about = About::new(
+                &FEATURE_NAMES,
+                |feature| dev.has_feature(feature),
+                Self::format(dev),
+                hint_counters.clone(),
+                bitmap_counters.clone(),
+            )?;
+            let about = Arc::new(about, GFP_KERNEL)?;
+            let shown = about.clone();
+            let account = isolated.clone();
             let name = fmt!("virtio_balloon_rs-virtio{}", dev.index());
             let dir = debugfs::Dir::new(&CString::try_from_fmt(name)?);
             Ok(try_pin_init!(Self {
@@ -466,14 +612,25 @@ impl virtio::Driver for Balloon {
                 reporting,
                 hinting,
                 bitmap,
+                isolated,
                 statistics,
                 resizing,
                 awake,
+                about,
+                _about_file <- dir.read_callback_file(c"device", shown, &|about, f| {
+                    about.show(f)
+                }),
+                _answers_file <- dir.read_callback_file(c"last_request", answers, &|answers, f| {
+                    answers.show(f)
+                }),
                 _bitmap_file <- dir.read_callback_file(c"bitmap", bitmap_counters, &|counters, f| {
                     counters.show(f)
                 }),
                 _hinting_file <- dir.read_callback_file(c"hinting", hint_counters, &|counters, f| {
                     counters.show(f)
+                }),
+                _isolation_file <- dir.read_callback_file(c"isolation", account, &|account, f| {
+                    account.counters.show(f)
                 }),
                 _balloon_file <- dir.read_callback_file(c"balloon", counters, &|counters, f| {
                     counters.show(f)
@@ -483,6 +640,7 @@ impl virtio::Driver for Balloon {
     }
 
     fn ready<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+        this.about.state.set(DeviceState::Live);
         this.resizing.0.target_changed();
         this.resizing.enqueue();
         if let Some(statistics) = &this.statistics {
@@ -493,7 +651,7 @@ impl virtio::Driver for Balloon {
             hinting.work.enqueue();
         }
         if let Some(bitmap) = &this.bitmap {
-            bitmap.enqueue();
+            bitmap.work.enqueue();
         }
         let reporting = this.reporting.as_ref();
         if let Some(registration) = reporting.and_then(|reporting| reporting.registration.as_ref())
@@ -542,7 +700,7 @@ impl virtio::Driver for Balloon {
             }
             FREE_PAGE_VQ => {
                 if let Some(bitmap) = &this.bitmap {
-                    bitmap.enqueue();
+                    bitmap.work.enqueue();
                 }
                 if let Some(hinting) = &this.hinting {
                     hinting.work.enqueue();
@@ -558,18 +716,23 @@ impl virtio::Driver for Balloon {
     }
 
     fn unbind<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+        this.about.state.set(DeviceState::Leaving);
         this.quiesce(dev);
     }
 
     fn freeze<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) {
+        this.about.state.set(DeviceState::Suspended);
         this.quiesce(dev);
         if let Some(hinting) = &this.hinting {
             hinting.work.freeze();
         }
+        if let Some(bitmap) = &this.bitmap {
+            bitmap.work.freeze();
+        }
     }
 
     fn restore<'bound>(dev: &'bound virtio::Device<device::Core<'_>>, this: Pin<&Self>) -> Result {
-        Sizing::restore(&this.resizing.0)?;
+        Sizing::restore(&this.resizing.0, Self::format(dev))?;
         if let Some(statistics) = &this.statistics {
             statistics.restore()?;
         }
@@ -577,7 +740,7 @@ impl virtio::Driver for Balloon {
             hinting.work.restore()?;
         }
         if let Some(bitmap) = &this.bitmap {
-            bitmap.restore(dev)?;
+            bitmap.work.restore(dev)?;
         }
         if let Some(reporting) = &this.reporting {
             if reporting.reporter.queue.size(dev)? < reporting.capacity {

@@ -26,19 +26,13 @@ use kernel::{
         },
         Arc,
         SpinLock, //
-    },
-    time::{
-        delay::fsleep,
-        Delta, //
     }, //
 };
 
-use crate::counters::HintCounters;
-
-/// How often to look whether the host has acknowledged something, when the guest has no memory
-/// left: for a second at most.
-const OOM_ATTEMPTS: u32 = 50;
-const OOM_PAUSE_MS: i64 = 20;
+use crate::{
+    counters::HintCounters,
+    oom, //
+};
 
 /// Pages that the host has acknowledged, kept until it is done.
 #[pin_data]
@@ -135,16 +129,12 @@ impl Shrinker for HeldPages {
 impl OomHandler for HeldPages {
     fn free_pages(&self) -> usize {
         self.pressure.store(true, Relaxed);
-        for _ in 0..OOM_ATTEMPTS {
+        oom::wait_for_hints(|| {
             let _ = self.scan(usize::MAX);
             let held = self.counters.held_pages.get();
             let given_back = self.given_back.xchg(0, Full);
-            if given_back > 0 || held == 0 {
-                return given_back;
-            }
-            fsleep(Delta::from_millis(OOM_PAUSE_MS));
-        }
-        0
+            (usize::try_from(held).unwrap_or(usize::MAX), given_back)
+        })
     }
 }
 
@@ -152,13 +142,22 @@ impl OomHandler for HeldPages {
 #[kunit_tests(rust_virtio_balloon_held)]
 mod tests {
     use super::*;
-    use crate::policy::Strategy;
+    use crate::{
+        policy::Strategy,
+        shown::{
+            HintState,
+            Shown, //
+        }, //
+    };
     use kernel::mm::Nodes;
 
     const ORDER: u32 = 2;
 
     fn held(blocks: usize) -> Result<Arc<HeldPages>> {
-        let counters = Arc::new(HintCounters::new(Strategy::Hold, 1), GFP_KERNEL)?;
+        let counters = Arc::new(
+            HintCounters::new(Strategy::Hold, 1, Shown::new(HintState::Idle)),
+            GFP_KERNEL,
+        )?;
         let held = Arc::pin_init(HeldPages::new(counters), GFP_KERNEL)?;
         let node = Nodes::new().next().ok_or(ENODEV)?;
         let mut whole: Option<PageRun> = None;

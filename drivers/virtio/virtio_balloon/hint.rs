@@ -26,6 +26,7 @@ use kernel::{
     },
     virtio::{
         self,
+        balloon_events::Ending,
         ConfigField,
         DeviceWorkItem,
         OutBuffer,
@@ -38,10 +39,16 @@ use kernel::{
 };
 
 use crate::{
+    answers::{
+        Answer,
+        Answers, //
+    },
     counters::HintCounters,
     failure,
     held::HeldPages,
     hold::Hold,
+    isolate::Isolate,
+    isolated::IsolatedPages,
     policy::{
         Policy,
         Strategy, //
@@ -51,6 +58,7 @@ use crate::{
         Phase,
         Rounds, //
     },
+    shown::HintState,
     source::{
         Gathered,
         HintBuffer,
@@ -71,6 +79,9 @@ pub(crate) struct Hinting {
     queue: Arc<Virtqueue<HintBuffer>>,
     pub(crate) held: Arc<HeldPages>,
     pub(crate) counters: Arc<HintCounters>,
+    answers: Arc<Answers>,
+    /// The smallest order of blocks that are hinted at.
+    order: u32,
     /// The configuration has changed since the command id was read.
     command_is_stale: AtomicFlag,
     #[pin]
@@ -80,6 +91,8 @@ pub(crate) struct Hinting {
 /// What the work item needs from one run to the next.
 struct State {
     rounds: Rounds,
+    /// From the start of a round to its stop.
+    answer: Option<Answer>,
     source: Source,
     /// Buffers for a start and a stop, while the host does not have them.
     ids: [Option<OutBuffer<u32>>; 2],
@@ -102,6 +115,7 @@ impl State {
     fn new(source: Source) -> Result<Self> {
         Ok(Self {
             rounds: Rounds::default(),
+            answer: None,
             source,
             ids: new_ids()?,
             sending: false,
@@ -118,6 +132,7 @@ impl State {
         // The device may have had some of the old ones.
         self.ids = new_ids()?;
         self.rounds = Rounds::default();
+        self.answer = None;
         self.sending = false;
         self.gathered_all = false;
         self.done = false;
@@ -143,6 +158,17 @@ fn new_ids() -> Result<[Option<OutBuffer<u32>>; 2]> {
     ])
 }
 
+impl From<Phase> for HintState {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Idle => Self::Idle,
+            Phase::Opening(_) => Self::Opening,
+            Phase::Gathering => Self::Gathering,
+            Phase::Closing => Self::Closing,
+        }
+    }
+}
+
 /// How to go on after a step.
 enum Next {
     /// With another one.
@@ -157,11 +183,16 @@ impl Hinting {
         policy: Policy,
         queue: Arc<Virtqueue<HintBuffer>>,
         held: Arc<HeldPages>,
+        isolated: Arc<IsolatedPages>,
         counters: Arc<HintCounters>,
+        answers: Arc<Answers>,
     ) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(move || {
             let source = match policy.strategy {
                 Strategy::Walk => Source::Walk(Walk::new(policy, counters.clone())?),
+                Strategy::Isolate => {
+                    Source::Isolate(Isolate::new(policy, isolated, counters.clone())?)
+                }
                 _ => Source::Hold(Hold::new(policy, held.clone(), counters.clone())?),
             };
             let state = State::new(source)?;
@@ -169,6 +200,8 @@ impl Hinting {
                 queue,
                 held,
                 counters,
+                answers,
+                order: policy.hint_order,
                 command_is_stale: AtomicFlag::new(true),
                 state <- new_mutex!(state),
             }))
@@ -177,13 +210,17 @@ impl Hinting {
 
     /// Ends what is going on before the device is reset for a suspend. The work must not run.
     pub(crate) fn freeze(&self) {
-        self.state.lock().source.end();
+        let mut state = self.state.lock();
+        state.source.end();
+        state.answer = None;
+        drop(state);
         self.held.release_all();
     }
 
     /// Starts anew with a device that was reset. The work must not run.
     pub(crate) fn restore(&self) -> Result {
         self.state.lock().restart()?;
+        self.counters.state.set(HintState::Idle);
         self.counters.nothing_held();
         self.config_changed();
         Ok(())
@@ -201,9 +238,14 @@ impl Hinting {
         if !self.command_is_stale.xchg(false, Full) {
             return Ok(());
         }
-        let command = Command::from_id(dev.read_config(COMMAND_ID)?);
+        let id = dev.read_config(COMMAND_ID)?;
+        self.answers.seen(id, 0);
+        let command = Command::from_id(id);
         if state.rounds.follow(command) {
             self.counters.interrupted.add(1);
+            if let Some(answer) = &mut state.answer {
+                answer.ends(Ending::Interrupted);
+            }
         }
         match command {
             Command::Done => {
@@ -228,6 +270,8 @@ impl Hinting {
                 HintBuffer::Held(run) if state.done => self.held.release(run),
                 HintBuffer::Held(run) => self.held.keep(run),
                 HintBuffer::Walked(_) => {}
+                // The host has taken it out of its migration, and sees all writes from now on.
+                HintBuffer::Isolated(run) => drop(run),
             }
         }
     }
@@ -280,11 +324,16 @@ impl Hinting {
     /// Sends what the source has. Returns whether all of it could be sent.
     fn send_runs(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result<bool> {
         while let Some(buffer) = state.source.take() {
-            let pages = buffer.pages();
+            let range = buffer.range();
             match self.send(queue, state, buffer) {
                 Ok(()) => {
                     self.counters.runs.add(1);
-                    self.counters.pages.add(pages);
+                    if let Some(range) = range {
+                        self.counters.pages.add(range.pages());
+                        if let Some(answer) = &mut state.answer {
+                            answer.hinted(range);
+                        }
+                    }
                 }
                 Err(refused) => {
                     state.source.put_back(refused.buffer);
@@ -343,6 +392,8 @@ impl Hinting {
                 state.gathered_all = false;
                 // The request was read before: all that is gathered from here on is for it.
                 state.source.start();
+                let answer = self.answers.begin(id, state.source.mode(), self.order);
+                state.answer = Some(answer);
                 Ok(Next::Step)
             }
             Phase::Gathering => {
@@ -354,13 +405,21 @@ impl Hinting {
                     if state.gathered_all {
                         self.counters.completed.add(1);
                         state.rounds.gathered();
+                        if let Some(answer) = &mut state.answer {
+                            answer.ends(Ending::Completed);
+                        }
                     } else {
                         self.kick(queue, state)?;
                     }
                     return Ok(Next::Step);
                 }
-                match state.source.gather() {
+                let Some(answer) = state.answer.as_mut() else {
+                    // Not in a round.
+                    return Ok(Next::Wait);
+                };
+                match state.source.gather(answer) {
                     Gathered::More => {}
+                    Gathered::Later => return Ok(Next::Wait),
                     Gathered::Enough => state.sending = true,
                     Gathered::All => {
                         state.sending = true;
@@ -376,6 +435,7 @@ impl Hinting {
                     return Ok(Next::Wait);
                 }
                 state.rounds.closed();
+                state.answer = None;
                 Ok(Next::Step)
             }
         }
@@ -393,6 +453,7 @@ impl Hinting {
         while !stop.requested() {
             self.reap(queue, state);
             self.follow(dev, state)?;
+            self.counters.state.set(state.rounds.phase().into());
             match self.step(dev, queue, state)? {
                 Next::Step => mm::cond_resched(),
                 Next::Wait => {
@@ -437,6 +498,8 @@ impl DeviceWorkItem for Hinting {
         // What the device has stays out of use until it is reset. What it has returned, or never
         // had, does not have to.
         state.failed = true;
+        self.counters.state.set(HintState::Failed);
+        state.answer = None;
         state.source.end();
         self.held.release_all();
         Then::Done

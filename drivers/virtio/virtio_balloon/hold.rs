@@ -21,6 +21,7 @@ use kernel::{
 };
 
 use crate::{
+    answers::Answer,
     counters::HintCounters,
     held::HeldPages,
     policy::Policy,
@@ -95,7 +96,7 @@ impl Hold {
     }
 
     /// Takes some blocks.
-    pub(crate) fn gather(&mut self) -> Gathered {
+    pub(crate) fn gather(&mut self, answer: &mut Answer) -> Gathered {
         for _ in 0..BLOCKS_PER_STEP {
             if self.spare.is_some() || self.runs.pages() >= ENOUGH_PAGES {
                 return Gathered::Enough;
@@ -110,6 +111,7 @@ impl Hold {
             match take_block(&node, self.order) {
                 Some(block) => {
                     self.counters.hold(block.range().pages());
+                    answer.found(1);
                     self.spare = self.runs.add(block).err();
                 }
                 None => match self.order.checked_sub(1) {

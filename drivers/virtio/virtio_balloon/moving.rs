@@ -12,12 +12,22 @@ use kernel::{
     mm::BalloonPage,
     prelude::*,
     time::Msecs,
-    virtio, //
+    virtio::{
+        self,
+        balloon_events::{
+            GiveUp,
+            Wait, //
+        }, //
+    }, //
 };
 
 use crate::{
-    pfn_buffer::{
-        PfnBuffer,
+    clock::{
+        elapsed,
+        now, //
+    },
+    page_buffer::{
+        PageBuffer,
         Purpose, //
     },
     sizing::{
@@ -36,26 +46,31 @@ pub(crate) enum Moving {
     /// There is none.
     None,
     /// The host has the new page. The buffer has the old one, which is still in the balloon.
-    Arriving(PfnBuffer),
+    Arriving(PageBuffer),
     /// The host has acknowledged the new page.
-    Arrived(PfnBuffer),
+    Arrived(PageBuffer),
     /// The host has both pages. It has to acknowledge that the old one comes back.
     Leaving,
     /// The host did not acknowledge the new page in time. When it does, the page goes again.
     Undoing,
     /// The device went, or broke, before it could be told of the page in the buffer. The page is
     /// free when this goes, which is after a reset.
-    Stuck(#[allow(dead_code, reason = "kept for its page")] PfnBuffer),
+    Stuck(#[allow(dead_code, reason = "kept for its page")] PageBuffer),
 }
 
 impl Moving {
+    /// Returns whether the host has a page that it has to give back, or is to get one.
+    pub(crate) fn is_under_way(&self) -> bool {
+        !matches!(self, Self::None | Self::Stuck(_))
+    }
+
     /// Loses the pages that are not in a virtqueue: nobody will ever use them again. Returns how
     /// many they are.
     pub(crate) fn lose(self) -> usize {
         match self {
             Self::None | Self::Leaving | Self::Undoing => 0,
             Self::Arriving(buffer) | Self::Arrived(buffer) | Self::Stuck(buffer) => {
-                let pages = buffer.pages().len();
+                let pages = buffer.len();
                 core::mem::forget(buffer);
                 pages
             }
@@ -67,6 +82,7 @@ impl Moving {
 pub(crate) fn replace(this: &Balloon, new: BalloonPage, old: BalloonPage) -> Result {
     this.access.with(|dev| start(this, dev, new, old))??;
 
+    let begun = now();
     Sizing::wait(this, TIMEOUT_MS, |state| {
         !matches!(state.moving, Moving::Arriving(_))
     });
@@ -77,6 +93,12 @@ pub(crate) fn replace(this: &Balloon, new: BalloonPage, old: BalloonPage) -> Res
             {
                 state.put_buffer(buffer);
             }
+            GiveUp::trace(|| GiveUp {
+                dev: this.access.index(),
+                wait: Wait::Move,
+                pages: 1,
+                ns: elapsed(begun),
+            });
             if state.late_silence.is_over() {
                 pr_warn!(
                     "the host did not acknowledge a page that is to be moved within {} ms\n",
@@ -120,7 +142,7 @@ fn start(
     leaving.fill_one(old);
     let sent = match arriving.set_numbers(dev, Purpose::Move) {
         Ok(()) => {
-            let added = queues.inflate.lock().add(arriving);
+            let added = queues.put_in(arriving);
             added.map_err(|refused| refused.buffer)
         }
         Err(_) => Err(arriving),
@@ -155,13 +177,13 @@ fn send_out(
     this: &Balloon,
     dev: &virtio::Device<device::Bound>,
     queues: &Queues<'_>,
-    mut buffer: PfnBuffer,
+    mut buffer: PageBuffer,
     purpose: Purpose,
 ) -> Moving {
     if buffer.set_numbers(dev, purpose).is_err() {
         return Moving::Stuck(buffer);
     }
-    if let Err(refused) = queues.deflate.lock().add(buffer) {
+    if let Err(refused) = queues.take_out(buffer) {
         return Moving::Stuck(refused.buffer);
     }
     this.counters.requests.add(1);
@@ -178,7 +200,7 @@ pub(crate) fn arrived(
     dev: &virtio::Device<device::Bound>,
     queues: &Queues<'_>,
     state: &mut State,
-    buffer: PfnBuffer,
+    buffer: PageBuffer,
 ) {
     match core::mem::replace(&mut state.moving, Moving::None) {
         Moving::Arriving(old) => {
@@ -192,7 +214,7 @@ pub(crate) fn arrived(
 }
 
 /// The host has acknowledged a page that is out of the balloon.
-pub(crate) fn left(this: &Balloon, state: &mut State, buffer: PfnBuffer) {
+pub(crate) fn left(this: &Balloon, state: &mut State, buffer: PageBuffer) {
     if buffer.purpose() == Purpose::Move {
         this.counters.migrated.add(1);
     }

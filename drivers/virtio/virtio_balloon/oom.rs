@@ -5,12 +5,24 @@
 use kernel::{
     mm::OomHandler,
     prelude::*,
-    time::Msecs, //
+    time::{
+        delay::fsleep,
+        Delta,
+        Msecs, //
+    },
+    virtio::balloon_events::{
+        GiveUp,
+        Wait, //
+    }, //
 };
 
 use crate::{
-    clock::after,
-    pfn_buffer::{
+    clock::{
+        after,
+        elapsed,
+        now, //
+    },
+    page_buffer::{
         Purpose,
         MAX_PAGES, //
     },
@@ -25,6 +37,26 @@ pub(crate) const PRIORITY: i32 = 80;
 
 /// Before the balloon: what hinting holds is free memory.
 pub(crate) const PRIORITY_OF_HINTS: i32 = PRIORITY + 1;
+
+/// How often to look whether the host has acknowledged something that is free memory, when the
+/// guest has no memory left: for a second at most.
+const ATTEMPTS: u32 = 50;
+const ATTEMPT_PAUSE_MS: i64 = 20;
+
+/// Waits for memory that the host has for a while, and that comes back by itself.
+///
+/// `look` returns how many pages are not back yet, and how many came since the last look. Returns
+/// how many came.
+pub(crate) fn wait_for_hints(look: impl Fn() -> (usize, usize)) -> usize {
+    for _ in 0..ATTEMPTS {
+        let (missing, back) = look();
+        if back > 0 || missing == 0 {
+            return back;
+        }
+        fsleep(Delta::from_millis(ATTEMPT_PAUSE_MS));
+    }
+    0
+}
 
 /// How long to wait for the host while nobody in the guest gets memory.
 const TIMEOUT_MS: Msecs = 1000;
@@ -48,13 +80,21 @@ impl OomHandler for Resizing {
             let taken =
                 Sizing::deflate(this, dev, &queues, &mut state, MAX_PAGES, Purpose::Oom, 0)?;
             state.urgent = state.urgent.saturating_add(taken);
+            queues.deflate.kick()?;
             Ok::<_, Error>(taken)
         });
         let Ok(Ok(taken @ 1..)) = taken else {
             return 0;
         };
+        let begun = now();
         if !Sizing::wait(this, TIMEOUT_MS, |state| state.urgent == 0) {
             // They are free when the host gets round to it.
+            GiveUp::trace(|| GiveUp {
+                dev: this.access.index(),
+                wait: Wait::Oom,
+                pages: taken,
+                ns: elapsed(begun),
+            });
             if this.state.lock().late_silence.is_over() {
                 pr_warn!(
                     "no memory is left, and the host did not take {} pages back within {} ms\n",

@@ -6,6 +6,7 @@ use core::num::NonZero;
 use kernel::{
     fmt,
     mm::{
+        self,
         Caches,
         ReportingOrder,
         MAX_PAGE_ORDER, //
@@ -27,6 +28,8 @@ pub(crate) enum Strategy {
     Hold,
     /// The free lists are read; the pages may be in use again when the host hears of them.
     Walk,
+    /// They are taken out of the page allocator until the host has heard of them.
+    Isolate,
 }
 
 impl fmt::Display for Strategy {
@@ -35,6 +38,7 @@ impl fmt::Display for Strategy {
             Self::Off => "off",
             Self::Hold => "hold",
             Self::Walk => "walk",
+            Self::Isolate => "isolate",
         })
     }
 }
@@ -42,7 +46,7 @@ impl fmt::Display for Strategy {
 /// A parameter that has a value it cannot have.
 #[derive(Debug, PartialEq, Eq)]
 enum Invalid {
-    Hint(u32),
+    Hint(i32),
     HintOrder(i32),
     WalkBatch(u32),
     ReportingOrder(i32),
@@ -55,7 +59,8 @@ impl fmt::Display for Invalid {
         match self {
             Self::Hint(value) => write!(
                 f,
-                "free_page_hint={value} is unknown: use 0 (off), 1 (hold) or 2 (walk)"
+                "free_page_hint={value} is unknown: use 0 (off), 1 (hold), 2 (walk), 3 (isolate), \
+                 or -1"
             ),
             Self::HintOrder(value) => write!(
                 f,
@@ -100,6 +105,8 @@ pub(crate) struct Policy {
     pub(crate) walk_batch: NonZero<usize>,
     /// Whether the guest gives memory away at all.
     pub(crate) inflate: bool,
+    /// Whether it may be told to the host in extents.
+    pub(crate) extents: bool,
     /// Whether the host gets statistics.
     pub(crate) statistics: bool,
     /// Whether free blocks are reported.
@@ -115,10 +122,11 @@ pub(crate) struct Policy {
 /// The parameters as they were given.
 #[derive(Clone, Copy)]
 struct Parameters {
-    hint: u32,
+    hint: i32,
     hint_order: i32,
     walk_batch: u32,
     inflate: bool,
+    extents: bool,
     statistics: bool,
     reporting: bool,
     reporting_order: i32,
@@ -130,7 +138,7 @@ struct Parameters {
 
 /// What was called `MAX_ORDER - 2` when `MAX_ORDER` was one more than the highest order: order 9 on
 /// x86-64, the size of a huge page.
-const DEFAULT_ORDER: u32 = MAX_PAGE_ORDER.saturating_sub(1);
+pub(crate) const DEFAULT_ORDER: u32 = MAX_PAGE_ORDER.saturating_sub(1);
 
 /// Reads an order: [`None`] for -1, the value itself as the error if there is no such order.
 fn order(value: i32) -> Result<Option<u32>, i32> {
@@ -151,6 +159,7 @@ impl Policy {
             hint_order: module_parameters::free_page_hint_order.value(),
             walk_batch: module_parameters::free_page_walk_batch.value(),
             inflate: module_parameters::inflate.value(),
+            extents: module_parameters::extents.value(),
             statistics: module_parameters::statistics.value(),
             reporting: module_parameters::free_page_reporting.value(),
             reporting_order: module_parameters::page_reporting_order.value(),
@@ -169,9 +178,13 @@ impl Policy {
 
     fn new(given: &Parameters) -> Result<Self, Invalid> {
         let strategy = match given.hint {
+            // The safest one that costs the guest nothing, if there is one.
+            -1 if mm::can_isolate() => Strategy::Isolate,
+            -1 => Strategy::Hold,
             0 => Strategy::Off,
             1 => Strategy::Hold,
             2 => Strategy::Walk,
+            3 => Strategy::Isolate,
             other => return Err(Invalid::Hint(other)),
         };
         let hint_order = order(given.hint_order)
@@ -200,6 +213,7 @@ impl Policy {
             hint_order,
             walk_batch,
             inflate: given.inflate,
+            extents: given.extents,
             statistics: given.statistics,
             reporting: given.reporting,
             reporting_order,
@@ -224,9 +238,10 @@ pub(crate) mod testing {
     };
 
     static CHOSEN: AtomicFlag = AtomicFlag::new(false);
-    static HINT: Atomic<u32> = Atomic::new(1);
+    static HINT: Atomic<i32> = Atomic::new(1);
     static BATCH: Atomic<u32> = Atomic::new(512);
     static INFLATE: AtomicFlag = AtomicFlag::new(true);
+    static EXTENTS: AtomicFlag = AtomicFlag::new(false);
     static BITMAP: AtomicFlag = AtomicFlag::new(false);
     static DROP: Atomic<u32> = Atomic::new(0);
     static INTERVAL: Atomic<u32> = Atomic::new(0);
@@ -234,9 +249,10 @@ pub(crate) mod testing {
     /// What a test can choose.
     #[derive(Clone, Copy, Debug)]
     pub(crate) struct Choice {
-        pub(crate) hint: u32,
+        pub(crate) hint: i32,
         pub(crate) walk_batch: u32,
         pub(crate) inflate: bool,
+        pub(crate) extents: bool,
         pub(crate) bitmap: bool,
         pub(crate) drop_caches: u32,
         pub(crate) drop_caches_interval_s: u32,
@@ -248,6 +264,7 @@ pub(crate) mod testing {
                 hint: 1,
                 walk_batch: 512,
                 inflate: true,
+                extents: false,
                 bitmap: false,
                 drop_caches: 0,
                 // Any number of times.
@@ -264,6 +281,7 @@ pub(crate) mod testing {
             HINT.store(self.hint, Relaxed);
             BATCH.store(self.walk_batch, Relaxed);
             INFLATE.store(self.inflate, Relaxed);
+            EXTENTS.store(self.extents, Relaxed);
             BITMAP.store(self.bitmap, Relaxed);
             DROP.store(self.drop_caches, Relaxed);
             INTERVAL.store(self.drop_caches_interval_s, Relaxed);
@@ -288,6 +306,7 @@ pub(crate) mod testing {
             hint_order: -1,
             walk_batch: BATCH.load(Relaxed),
             inflate: INFLATE.load(Relaxed),
+            extents: EXTENTS.load(Relaxed),
             statistics: true,
             reporting: true,
             reporting_order: -1,
@@ -309,6 +328,7 @@ mod tests {
         hint_order: -1,
         walk_batch: 512,
         inflate: true,
+        extents: false,
         statistics: true,
         reporting: true,
         reporting_order: -1,
@@ -318,7 +338,7 @@ mod tests {
         drop_caches_wait_ms: 5000,
     };
 
-    fn with(hint: u32, hint_order: i32, walk_batch: u32) -> Result<Policy, Invalid> {
+    fn with(hint: i32, hint_order: i32, walk_batch: u32) -> Result<Policy, Invalid> {
         Policy::new(&Parameters {
             hint,
             hint_order,
@@ -349,6 +369,13 @@ mod tests {
         assert!(with(0, 0, 1).is_ok());
         assert!(with(1, -1, 512).is_ok_and(|p| p.strategy == Strategy::Hold));
         assert!(with(2, -1, MAX_WALK_BATCH).is_ok_and(|p| p.strategy == Strategy::Walk));
+        assert!(with(3, -1, 1).is_ok_and(|p| p.strategy == Strategy::Isolate));
+        let default = if mm::can_isolate() {
+            Strategy::Isolate
+        } else {
+            Strategy::Hold
+        };
+        assert!(with(-1, -1, 1).is_ok_and(|p| p.strategy == default));
         assert!(with(1, -1, 1).is_ok_and(|p| p.hint_order == MAX_PAGE_ORDER - 1));
         // CAST: A small constant.
         let highest = MAX_PAGE_ORDER as i32;
@@ -368,8 +395,9 @@ mod tests {
 
     #[test]
     fn refuses_the_rest() {
-        assert_eq!(with(3, 0, 1), Err(Invalid::Hint(3)));
-        assert_eq!(with(u32::MAX, 0, 1), Err(Invalid::Hint(u32::MAX)));
+        for hint in [-2, 4, i32::MIN, i32::MAX] {
+            assert_eq!(with(hint, 0, 1), Err(Invalid::Hint(hint)));
+        }
         assert_eq!(with(1, -2, 1), Err(Invalid::HintOrder(-2)));
         assert_eq!(with(1, 64, 1), Err(Invalid::HintOrder(64)));
         assert_eq!(with(1, 0, 0), Err(Invalid::WalkBatch(0)));

@@ -14,12 +14,19 @@ use kernel::{
     prelude::*,
     sync::Arc,
     virtio::{
+        balloon_events::Reporting,
         DeviceAccess,
         ReportQueue, //
     }, //
 };
 
-use crate::counters::BalloonCounters;
+use crate::{
+    clock::{
+        elapsed,
+        now, //
+    },
+    counters::BalloonCounters, //
+};
 
 /// Reports free blocks to the host.
 pub(crate) struct Reporter {
@@ -30,8 +37,17 @@ pub(crate) struct Reporter {
 
 impl PageReporter for Reporter {
     fn report(&self, blocks: ReportedPages<'_>) -> Result {
-        let pages = blocks.pages();
-        self.queue.report(&self.access, blocks)?;
+        let (count, pages) = (blocks.blocks(), blocks.pages());
+        let begun = Reporting::is_wanted().then(now);
+        let result = self.queue.report(&self.access, blocks);
+        Reporting::trace(|| Reporting {
+            dev: self.access.index(),
+            blocks: count,
+            pages,
+            error: result.err().map_or(0, Error::to_errno),
+            ns: begun.map_or(0, elapsed),
+        });
+        result?;
         self.counters.reports.add(1);
         self.counters.reported_pages.add(pages);
         Ok(())

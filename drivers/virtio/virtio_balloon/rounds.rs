@@ -124,6 +124,7 @@ impl Rounds {
 #[kernel::prelude::kunit_tests(rust_virtio_balloon_rounds)]
 mod tests {
     use super::*;
+    use kernel::testing::Random;
 
     #[test]
     fn answers_a_request_once() {
@@ -173,13 +174,8 @@ mod tests {
     /// Any sequence of commands and progress keeps the rules H2, H3 and H6.
     #[test]
     fn keeps_the_rules_whatever_the_host_does() {
-        let mut state = 0x2545_f491_4f6c_dd1du64;
-        let mut random = |bound: u64| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            state % bound
-        };
+        let mut generator = Random::new(5);
+        let mut random = |bound| generator.below(bound);
         let mut rounds = Rounds::default();
         let mut open = None;
         let mut last_sent = None;

@@ -4,6 +4,7 @@
 
 use kernel::{
     mm::{
+        IsolatedRun,
         PageRun,
         PfnRange,
         Run,
@@ -11,6 +12,7 @@ use kernel::{
     },
     page::PAGE_SIZE,
     virtio::{
+        balloon_events::Mode,
         Buffer,
         OutBuffer,
         Segment, //
@@ -18,7 +20,10 @@ use kernel::{
 };
 
 use crate::{
+    answers::Answer,
     hold::Hold,
+    isolate::Isolate,
+    isolated::Entered,
     walk::Walk, //
 };
 
@@ -41,15 +46,18 @@ pub(crate) enum HintBuffer {
     Held(PageRun),
     /// Pages that were free a moment ago.
     Walked(PfnRange),
+    /// Pages that are nobody's until the host returns the buffer.
+    Isolated(Entered<IsolatedRun>),
 }
 
 impl HintBuffer {
-    /// Returns the number of pages that it hints at.
-    pub(crate) fn pages(&self) -> usize {
+    /// Returns the pages that it hints at.
+    pub(crate) fn range(&self) -> Option<PfnRange> {
         match self {
-            Self::Id(_) => 0,
-            Self::Held(run) => run.range().pages(),
-            Self::Walked(range) => range.pages(),
+            Self::Id(_) => None,
+            Self::Held(run) => Some(run.range()),
+            Self::Walked(range) => Some(*range),
+            Self::Isolated(entered) => Some(entered.range()),
         }
     }
 }
@@ -60,6 +68,7 @@ impl Buffer for HintBuffer {
             Self::Id(id) => id.segment(),
             Self::Held(run) => Segment::pages(run),
             Self::Walked(range) => Segment::hint(*range),
+            Self::Isolated(entered) => Segment::isolated(entered.run()),
         }
     }
 }
@@ -71,20 +80,20 @@ pub(crate) enum Gathered {
     More,
     /// There is enough to send some.
     Enough,
+    /// There is more to gather when the host has returned some of what it has.
+    Later,
     /// There is nothing more to gather.
     All,
 }
 
 /// Gathers runs of free blocks, one round after the other.
-#[expect(
-    clippy::large_enum_variant,
-    reason = "there is one, in a place that is allocated once"
-)]
 pub(crate) enum Source {
     /// The `hold` strategy.
     Hold(Hold),
     /// The `walk` strategy.
     Walk(Walk),
+    /// The `isolate` strategy.
+    Isolate(Isolate),
 }
 
 impl Source {
@@ -93,6 +102,7 @@ impl Source {
         match self {
             Self::Hold(hold) => hold.start(),
             Self::Walk(walk) => walk.start(),
+            Self::Isolate(isolate) => isolate.start(),
         }
     }
 
@@ -101,14 +111,25 @@ impl Source {
         match self {
             Self::Hold(hold) => hold.end(),
             Self::Walk(walk) => walk.end(),
+            Self::Isolate(isolate) => isolate.end(),
         }
     }
 
-    /// Gathers for a bounded time.
-    pub(crate) fn gather(&mut self) -> Gathered {
+    /// Gathers for a bounded time, for an answer.
+    pub(crate) fn gather(&mut self, answer: &mut Answer) -> Gathered {
         match self {
-            Self::Hold(hold) => hold.gather(),
-            Self::Walk(walk) => walk.gather(),
+            Self::Hold(hold) => hold.gather(answer),
+            Self::Walk(walk) => walk.gather(answer),
+            Self::Isolate(isolate) => isolate.gather(answer),
+        }
+    }
+
+    /// Returns how it looks for pages.
+    pub(crate) fn mode(&self) -> Mode {
+        match self {
+            Self::Hold(_) => Mode::Hold,
+            Self::Walk(_) => Mode::Walk,
+            Self::Isolate(_) => Mode::Isolate,
         }
     }
 
@@ -120,6 +141,7 @@ impl Source {
         match self {
             Self::Hold(hold) => hold.take().map(HintBuffer::Held),
             Self::Walk(walk) => walk.take().map(HintBuffer::Walked),
+            Self::Isolate(isolate) => isolate.take().map(HintBuffer::Isolated),
         }
     }
 
@@ -128,6 +150,7 @@ impl Source {
         match (self, buffer) {
             (Self::Hold(hold), HintBuffer::Held(run)) => hold.put_back(run),
             (Self::Walk(walk), HintBuffer::Walked(range)) => walk.put_back(range),
+            (Self::Isolate(isolate), HintBuffer::Isolated(run)) => isolate.put_back(run),
             _ => {}
         }
     }

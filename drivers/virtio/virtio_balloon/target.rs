@@ -91,6 +91,7 @@ impl Sizes {
 #[kernel::prelude::kunit_tests(rust_virtio_balloon_target)]
 mod tests {
     use super::*;
+    use kernel::testing::Random;
 
     #[test]
     fn numbers_fit() {
@@ -124,14 +125,8 @@ mod tests {
     /// gets there once the target rests, and never takes more than is asked for.
     #[test]
     fn the_steps_lead_to_the_target() {
-        let mut state = 0x9e37_79b9_7f4a_7c15u64;
-        let mut random = |bound: usize| {
-            state ^= state << 13;
-            state ^= state >> 7;
-            state ^= state << 17;
-            // CAST: Only the lower bits are wanted.
-            state as usize % bound
-        };
+        let mut generator = Random::new(4);
+        let mut random = |bound| generator.below(bound);
         for _ in 0..200 {
             let mut sizes = Sizes::default();
             for round in 0..2000 {

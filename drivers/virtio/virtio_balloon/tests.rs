@@ -16,10 +16,12 @@ mod dead;
 pub(crate) mod dead_report;
 #[path = "tests/drop_caches.rs"]
 mod drop_caches;
+#[path = "tests/extents.rs"]
+mod extents;
 #[path = "tests/hint.rs"]
 mod hint;
 #[path = "tests/host.rs"]
-mod host;
+pub(crate) mod host;
 #[path = "tests/inflate.rs"]
 mod inflate;
 #[path = "tests/negotiation.rs"]

@@ -17,6 +17,7 @@ use kernel::{
 };
 
 use crate::{
+    answers::Answer,
     counters::HintCounters,
     policy::Policy,
     source::{
@@ -58,8 +59,10 @@ impl Walk {
     }
 
     /// Walks on for one hold of a zone's lock.
-    pub(crate) fn gather(&mut self) -> Gathered {
-        match self.walk.batch(&mut self.runs) {
+    pub(crate) fn gather(&mut self, answer: &mut Answer) -> Gathered {
+        let batch = self.walk.batch(&mut self.runs);
+        answer.held(self.walk.last_hold());
+        match batch {
             Batch::More => Gathered::More,
             Batch::Full => Gathered::Enough,
             Batch::Done => Gathered::All,

@@ -4,6 +4,7 @@
 
 use kernel::{
     mm::{
+        self,
         Nodes,
         PageRun,
         Run, //
@@ -18,8 +19,10 @@ use kernel::{
     }, //
 };
 
+use super::hint;
 use super::host::{
     ensure,
+    free_pages,
     offering,
     same,
     with_rings,
@@ -89,6 +92,14 @@ impl Request {
         }
     }
 
+    /// The same, isolated.
+    fn isolated(id: u32, order: u8) -> Self {
+        Self {
+            flags: 1,
+            ..Self::all(id, order)
+        }
+    }
+
     fn cancel(id: u32) -> Self {
         Self {
             kind: 2,
@@ -115,6 +126,7 @@ pub(super) struct Head {
     pub(super) status: u8,
     error: u8,
     order: u8,
+    flags: u8,
     pub(super) caches: u8,
     pub(super) caches_result: u8,
     bits: usize,
@@ -198,13 +210,14 @@ impl<'a> Desk<'a> {
             status: bytes[4],
             error: bytes[5],
             order: bytes[6],
+            flags: bytes[7],
             caches: bytes[8],
             caches_result: bytes[9],
             bits: (long(8) >> 32) as usize,
             start: long(16),
             dropped: long(24),
         };
-        ensure(bytes[7] == 0 && bytes[10] == 0 && bytes[11] == 0, "zeroes")?;
+        ensure(bytes[10] == 0 && bytes[11] == 0, "zeroes")?;
         same(chain.bytes(), 32 + head.bits.div_ceil(64) * 8, "the length")?;
         ensure(
             (head.error != 0) == (head.status == ERROR),
@@ -212,6 +225,7 @@ impl<'a> Desk<'a> {
         )?;
         if matches!(head.status, CANCELLED | ERROR) {
             ensure(head.bits == 0 && head.start == 0, "no bitmap")?;
+            same(head.flags, 0u8, "no flags")?;
         }
         Ok((chain, head))
     }
@@ -231,13 +245,18 @@ impl<'a> Desk<'a> {
             let (chain, head) = self.look()?;
             same(head.id, request.id, "the id")?;
             same(head.order, request.order, "the order")?;
+            same(head.flags, request.flags, "isolated if that was asked for")?;
             ensure(matches!(head.status, FINISHED | MORE), "it is a bitmap")?;
             if let Some(next) = next {
                 same(head.start, next, "it goes on where it was")?;
             }
             next = Some(head.start + ((head.bits as u64) << head.order));
             if head.status == MORE {
-                ensure(head.bits > 0 && head.bits % 64 == 0, "whole words")?;
+                ensure(head.bits > 0, "it says something")?;
+                ensure(
+                    head.bits % 64 == 0 || head.flags != 0,
+                    "whole words, unless memory was short",
+                )?;
             }
             let mut bytes = [0u8; 512];
             let mut at = 32;
@@ -279,7 +298,7 @@ pub(super) struct Found {
 
 /// The page frame after the last one that there is.
 fn end_pfn() -> u64 {
-    Nodes::new().fold(0, |end, node| node.end_pfn().max(end)) as u64
+    Nodes::end_pfn() as u64
 }
 
 /// A request in two reports, one that is refused, one that is overtaken and one that is cancelled.
@@ -298,6 +317,32 @@ pub(super) fn script(host: &Host) -> Result {
     Ok(())
 }
 
+/// A request with isolated blocks that is answered, one that is overtaken while the host has
+/// blocks, and one that is cancelled.
+pub(super) fn isolated_script(host: &Host) -> Result {
+    let mut desk = Desk::new(host);
+    let first = Request::isolated(1, 9);
+    desk.ask(first)?;
+    desk.answer(&first, |_| ())?;
+    desk.ask(Request::isolated(2, 0))?;
+    let (part, _) = desk.look()?;
+    desk.ask(Request::isolated(3, 9))?;
+    host.finish(part)?;
+    desk.read()?;
+    desk.ask(Request::cancel(3))?;
+    desk.read()?;
+    Ok(())
+}
+
+/// Has a part of the memory isolated, which the host keeps, and asks for more.
+#[cfg(CONFIG_PM_SLEEP)]
+pub(super) fn isolated_in_flight(host: &Host) -> Result {
+    let mut desk = Desk::new(host);
+    desk.ask(Request::isolated(1, 9))?;
+    desk.look()?;
+    desk.ask(Request::isolated(2, 9))
+}
+
 /// Asks for all blocks, in as many reports as it takes.
 #[cfg(CONFIG_PM_SLEEP)]
 pub(super) fn everything(host: &Host) -> Result {
@@ -314,7 +359,7 @@ pub(super) fn everything(host: &Host) -> Result {
 fn counter(host: &Host, read: impl FnOnce(&BitmapCounters) -> u64) -> Result<u64> {
     host.with(|balloon| {
         let bitmap = balloon.bitmap.as_ref();
-        bitmap.map_or(0, |bitmap| read(&bitmap.counters))
+        bitmap.map_or(0, |bitmap| read(&bitmap.work.counters))
     })
 }
 
@@ -432,7 +477,7 @@ mod tests {
             (|r| r.len = u32::MAX, 1),
             (|r| r.kind = 0, 3),
             (|r| r.kind = 255, 3),
-            (|r| r.flags = 1, 4),
+            (|r| r.flags = 2, 4),
             (|r| r.reserved = 1 << 63, 4),
             (|r| (r.kind, r.end, r.order) = (2, 0, 1), 4),
             (|r| r.id = 0, 2),
@@ -483,6 +528,53 @@ mod tests {
         // An id that was used last is taken.
         desk.ask(progressing)?;
         same(desk.read()?.error, 2u8, "the id that was used last")
+    }
+
+    /// Blocks are out of use while the host has the report with them, a part of the memory at a
+    /// time; all of it gets its turn.
+    #[test]
+    fn isolates_what_is_free() -> Result {
+        if !mm::can_isolate() {
+            let host = Host::new(choice(), bitmap())?;
+            let mut desk = Desk::new(&host);
+            desk.ask(Request::isolated(1, 9))?;
+            return same(desk.read()?.error, 8u8, "this kernel cannot");
+        }
+        for ring in RINGS {
+            for (size, order) in [(4, 9), (64, 10), (64, 9), (64, 5)] {
+                let setup = with_size(with_rings(bitmap(), ring, 128), FREE_PAGE, size);
+                let free = free_pages();
+                let host = Host::new(choice(), setup)?;
+                let mut desk = Desk::new(&host);
+                desk.ask(Request::isolated(1, order))?;
+                let (part, head) = desk.look()?;
+                same(head.status, MORE, "not all at once")?;
+                let out = hint::isolated(&host, |c| c.pages.get())?;
+                ensure(out > 0 && out <= free as u64 / 4, "up to a quarter")?;
+                ensure(
+                    free_pages() < free - out as usize / 4 * 3,
+                    "they are not free",
+                )?;
+                // The next request gets nothing before those are back.
+                let all = Request::isolated(2, order);
+                desk.ask(all)?;
+                host.device.settle();
+                same(hint::isolated(&host, |c| c.pages.get())?, out, "no more")?;
+                let before = hint::isolated(&host, |c| c.isolated_pages.get())?;
+                host.finish(part)?;
+                same(desk.read()?.status, CANCELLED, "the first")?;
+                let found = desk.answer(&all, |_| ())?;
+                same(found.bits as u64, end_pfn() >> order, "all blocks")?;
+                host.wait_until(|| Ok(hint::isolated(&host, |c| c.pages.get())? == 0))?;
+                let all = hint::isolated(&host, |c| c.isolated_pages.get())? - before;
+                same(all, found.set << order, "as many as were reported")?;
+                ensure(found.set << order > free / 4 * 3, "most of the memory")?;
+                let most = hint::isolated(&host, |c| c.pages_max.get())?;
+                ensure(most <= free as u64 / 4, "never more than a quarter")?;
+                ensure(free_pages() > free / 16 * 15, "they are free again")?;
+            }
+        }
+        Ok(())
     }
 
     #[test]

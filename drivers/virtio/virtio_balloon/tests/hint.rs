@@ -4,6 +4,7 @@
 
 use kernel::{
     mm::{
+        self,
         Nodes,
         OomHandler,
         PageRun,
@@ -31,7 +32,10 @@ use super::host::{
     RINGS, //
 };
 use crate::{
-    counters::HintCounters,
+    counters::{
+        HintCounters,
+        IsolationCounters, //
+    },
     device::{
         FREE_PAGE_HINT,
         STATS_VQ, //
@@ -46,15 +50,25 @@ pub(super) const DONE: u32 = 1;
 const BLOCK: usize = PAGE_SIZE << 9;
 
 /// What a strategy is called in the parameters.
-pub(super) const HOLD: u32 = 1;
-pub(super) const WALK: u32 = 2;
+pub(super) const HOLD: i32 = 1;
+pub(super) const WALK: i32 = 2;
+pub(super) const ISOLATE: i32 = 3;
+
+/// The strategies that this kernel has.
+pub(super) fn strategies() -> &'static [i32] {
+    if mm::can_isolate() {
+        &[HOLD, WALK, ISOLATE]
+    } else {
+        &[HOLD, WALK]
+    }
+}
 
 /// A device with hinting.
 pub(super) fn hinting() -> Setup {
     offering(&[STATS_VQ, FREE_PAGE_HINT])
 }
 
-pub(super) fn choice(hint: u32) -> Choice {
+pub(super) fn choice(hint: i32) -> Choice {
     Choice {
         hint,
         ..Choice::default()
@@ -100,7 +114,7 @@ pub(super) fn opened(host: &Host, wanted: u32) -> Result {
 }
 
 /// Takes pages until the id with which a round ends. Returns how many there were.
-pub(super) fn closed(host: &Host, hint: u32) -> Result<usize> {
+pub(super) fn closed(host: &Host, hint: i32) -> Result<usize> {
     let mut all = 0;
     loop {
         let (chain, what) = take(host)?;
@@ -123,14 +137,14 @@ pub(super) fn closed(host: &Host, hint: u32) -> Result<usize> {
 }
 
 /// A whole round.
-pub(super) fn round(host: &Host, hint: u32, id: u32) -> Result<usize> {
+pub(super) fn round(host: &Host, hint: i32, id: u32) -> Result<usize> {
     host.set_command(id);
     opened(host, id)?;
     closed(host, hint)
 }
 
 /// A round, what ends it, and the beginning of another one.
-pub(super) fn script(host: &Host, hint: u32) -> Result {
+pub(super) fn script(host: &Host, hint: i32) -> Result {
     round(host, hint, 5)?;
     host.set_command(DONE);
     host.set_command(6);
@@ -142,6 +156,10 @@ pub(super) fn counter(host: &Host, read: impl FnOnce(&HintCounters) -> u64) -> R
         let hinting = balloon.hinting.as_ref();
         hinting.map_or(0, |hinting| read(&hinting.work.counters))
     })
+}
+
+pub(super) fn isolated(host: &Host, read: impl FnOnce(&IsolationCounters) -> u64) -> Result<u64> {
+    host.with(|balloon| read(&balloon.isolated.counters))
 }
 
 /// Takes every second block of some memory, so that there are several runs.
@@ -168,7 +186,7 @@ mod tests {
     /// On every ring, however small, most of the free memory is hinted at, and held or not.
     #[test]
     fn a_round_on_every_ring() -> Result {
-        for hint in [HOLD, WALK] {
+        for &hint in strategies() {
             for ring in RINGS {
                 for size in [1, 2, 16] {
                     let free = free_pages();
@@ -189,6 +207,98 @@ mod tests {
             }
         }
         Ok(())
+    }
+
+    /// Blocks are out of use while the host has them, a part of the memory at a time.
+    #[test]
+    fn isolated_pages_are_out_of_use() -> Result {
+        if !mm::can_isolate() {
+            return Ok(());
+        }
+        for (ring, size) in [
+            (RINGS[0], 1),
+            (RINGS[1], 16),
+            (RINGS[2], 2),
+            (RINGS[3], 128),
+        ] {
+            let free = free_pages();
+            let host = Host::new(choice(ISOLATE), with_rings(hinting(), ring, size))?;
+            host.set_command(7);
+            opened(&host, 7)?;
+            let (first, what) = take(&host)?;
+            ensure(matches!(what, Hint::Pages(1..)), "pages follow")?;
+            host.device.settle();
+            let out = isolated(&host, |c| c.pages.get())?;
+            ensure(
+                out >= (first.bytes() / PAGE_SIZE) as u64,
+                "they are isolated",
+            )?;
+            ensure(out <= free as u64 / 4, "no more than a quarter")?;
+            ensure(
+                free_pages() < free - out as usize / 4 * 3,
+                "they are not free",
+            )?;
+            host.finish(first)?;
+            closed(&host, ISOLATE)?;
+            host.wait_until(|| Ok(isolated(&host, |c| c.pages.get())? == 0))?;
+            ensure(free_pages() > free / 16 * 15, "they are free again")?;
+            let most = isolated(&host, |c| c.pages_max.get())?;
+            ensure(most <= free as u64 / 4, "never more than a quarter")?;
+            let all = isolated(&host, |c| c.isolated_pages.get())?;
+            same(all, counter(&host, |c| c.pages.get())?, "all were sent")?;
+        }
+        Ok(())
+    }
+
+    /// A round that ends early, and a device that goes, give all of it back.
+    #[test]
+    fn isolated_pages_come_back() -> Result {
+        if !mm::can_isolate() {
+            return Ok(());
+        }
+        let free = free_pages();
+        for command in [STOP, DONE, 9] {
+            let host = Host::new(choice(ISOLATE), with_size(hinting(), FREE_PAGE, 2))?;
+            host.set_command(7);
+            opened(&host, 7)?;
+            let (first, _) = take(&host)?;
+            host.set_command(command);
+            host.device.settle();
+            ensure(isolated(&host, |c| c.pages.get())? > 0, "the host has some")?;
+            if command == 9 {
+                // It has them to the end.
+                drop(host);
+            } else {
+                host.finish(first)?;
+                closed(&host, ISOLATE)?;
+                host.wait_until(|| Ok(isolated(&host, |c| c.pages.get())? == 0))?;
+            }
+            ensure(free_pages() > free / 16 * 15, "they are free again")?;
+        }
+        Ok(())
+    }
+
+    /// Somebody looks for memory while the host has it: that waits, for a limited time.
+    #[test]
+    fn no_memory_left_while_some_is_isolated() -> Result {
+        if !mm::can_isolate() {
+            return Ok(());
+        }
+        let host = Host::new(choice(ISOLATE), hinting())?;
+        host.set_command(7);
+        opened(&host, 7)?;
+        let (chain, _) = take(&host)?;
+        host.device.settle();
+        let look = |host: &Host| host.with(|balloon| balloon.isolated.free_pages());
+        same(look(&host)?, 0usize, "nothing came back")?;
+        let pages = chain.bytes() / PAGE_SIZE;
+        host.finish(chain)?;
+        host.device.settle();
+        ensure(look(&host)? >= pages, "it came back")?;
+        closed(&host, ISOLATE)?;
+        host.wait_until(|| Ok(isolated(&host, |c| c.pages.get())? == 0))?;
+        ensure(look(&host)? > 0, "so did the rest")?;
+        same(look(&host)?, 0usize, "once")
     }
 
     /// What the host has acknowledged, and what it has not, is kept until it says so.
@@ -218,7 +328,7 @@ mod tests {
 
     #[test]
     fn an_id_is_answered_once() -> Result {
-        for hint in [HOLD, WALK] {
+        for &hint in strategies() {
             let host = Host::new(choice(hint), hinting())?;
             for (id, end) in [(7, STOP), (7, DONE), (u32::MAX, DONE), (2, STOP)] {
                 round(&host, hint, id)?;
@@ -363,7 +473,7 @@ mod tests {
     /// An id that was set before the driver came is answered.
     #[test]
     fn a_request_from_before() -> Result {
-        for hint in [HOLD, WALK] {
+        for &hint in strategies() {
             let mut setup = hinting();
             setup.config[COMMAND_ID] = 77;
             let host = Host::new(choice(hint), setup)?;

@@ -29,6 +29,7 @@ use crate::{
     device::{
         Balloon,
         DEFLATE_ON_OOM,
+        EXTENTS,
         FREE_PAGE_BITMAP,
         FREE_PAGE_HINT,
         MUST_TELL_HOST,
@@ -45,9 +46,9 @@ use crate::{
 pub(super) const SOON: Msecs = 20_000;
 
 // The offsets of the configuration space's fields.
-pub(super) const NUM_PAGES: usize = offset_of!(bindings::virtio_balloon_config, num_pages);
-pub(super) const ACTUAL: usize = offset_of!(bindings::virtio_balloon_config, actual);
-pub(super) const COMMAND_ID: usize = NUM_PAGES + 8;
+pub(crate) const NUM_PAGES: usize = offset_of!(bindings::virtio_balloon_config, num_pages);
+pub(crate) const ACTUAL: usize = offset_of!(bindings::virtio_balloon_config, actual);
+pub(crate) const COMMAND_ID: usize = NUM_PAGES + 8;
 
 // The virtqueues of a device that offers all features, by its numbers.
 pub(super) const INFLATE: usize = 0;
@@ -58,17 +59,18 @@ pub(super) const REPORTS: usize = 4;
 pub(super) const QUEUES: usize = REPORTS + 1;
 
 /// All features of the balloon that decide what it does.
-pub(super) const FEATURES: [Feature; 6] = [
+pub(super) const FEATURES: [Feature; 7] = [
     MUST_TELL_HOST,
     STATS_VQ,
     DEFLATE_ON_OOM,
     FREE_PAGE_HINT,
     REPORTING,
+    EXTENTS,
     FREE_PAGE_BITMAP,
 ];
 
-pub(super) const EVENT_IDX: Feature = Feature::of::<{ bindings::VIRTIO_RING_F_EVENT_IDX }>();
-pub(super) const PACKED: Feature = Feature::of::<{ bindings::VIRTIO_F_RING_PACKED }>();
+pub(crate) const EVENT_IDX: Feature = Feature::of::<{ bindings::VIRTIO_RING_F_EVENT_IDX }>();
+pub(crate) const PACKED: Feature = Feature::of::<{ bindings::VIRTIO_F_RING_PACKED }>();
 
 /// The kinds of rings that there are.
 pub(super) const RINGS: [&[Feature]; 4] = [&[], &[EVENT_IDX], &[PACKED], &[PACKED, EVENT_IDX]];
@@ -141,7 +143,7 @@ pub(super) fn free_pages() -> usize {
 }
 
 /// Returns the number of pages that the kernel takes to be there.
-pub(super) fn managed_pages() -> usize {
+pub(crate) fn managed_pages() -> usize {
     Nodes::new().fold(0, |sum, node| sum + node.managed_pages())
 }
 
@@ -217,13 +219,33 @@ impl Host {
         result
     }
 
-    /// Returns the numbers of the 4 KiB pages in a buffer of the inflate or deflate queue.
-    pub(super) fn pfns(&self, chain: &Chain) -> Result<KVec<u32>> {
-        let mut pfns = KVec::with_capacity(chain.bytes() / 4, GFP_KERNEL)?;
-        for at in (0..chain.bytes()).step_by(4) {
-            pfns.push(self.device.read_u32(chain, at).ok_or(EIO)?, GFP_KERNEL)?;
+    /// Returns the 4 KiB pages in a buffer of the inflate or deflate queue: first page and number
+    /// of each range. Fails a test unless the buffer is in order.
+    pub(super) fn ranges(&self, chain: &Chain) -> Result<KVec<(u64, u64)>> {
+        ensure(!chain.is_writable(), "page numbers are to be read")?;
+        let (each, most) = if self.has(EXTENTS) {
+            (16, 4096)
+        } else {
+            (4, 1024)
+        };
+        ensure(
+            (each..=most).contains(&chain.bytes()) && chain.bytes() % each == 0,
+            "a buffer has 1 to 256 numbers or extents",
+        )?;
+        let word = |at| self.device.read_u32(chain, at).ok_or(EIO);
+        let mut ranges = KVec::with_capacity(chain.bytes() / each, GFP_KERNEL)?;
+        for at in (0..chain.bytes()).step_by(each) {
+            let range = if each == 16 {
+                let field =
+                    |at| Ok::<_, Error>(u64::from(word(at)?) | u64::from(word(at + 4)?) << 32);
+                (field(at)?, field(at + 8)?)
+            } else {
+                (u64::from(word(at)?), 1)
+            };
+            ensure(range.1 > 0, "no extent is empty")?;
+            ranges.push(range, GFP_KERNEL)?;
         }
-        Ok(pfns)
+        Ok(ranges)
     }
 
     /// Gives a buffer back that was not written to.

@@ -31,6 +31,7 @@ use super::{
 };
 use crate::{
     device::{
+        EXTENTS,
         FREE_PAGE_BITMAP,
         FREE_PAGE_HINT,
         PAGE_POISON,
@@ -47,6 +48,7 @@ fn check(host: &Host, choice: Choice, offered: &[Feature]) -> Result {
         let accepted = match feature {
             FREE_PAGE_HINT => choice.hint != 0 && !(choice.bitmap && offers(FREE_PAGE_BITMAP)),
             FREE_PAGE_BITMAP => choice.bitmap,
+            EXTENTS => choice.extents,
             _ => true,
         };
         ensure(
@@ -91,7 +93,8 @@ fn check(host: &Host, choice: Choice, offered: &[Feature]) -> Result {
     }
     host.set_target(1);
     let chain = host.wait_for(INFLATE)?;
-    same(chain.bytes(), 4usize, "a page")?;
+    let number = if host.has(EXTENTS) { 16usize } else { 4 };
+    same(chain.bytes(), number, "a page")?;
     host.finish(chain)?;
     host.wait_until(|| Ok(host.actual() == 1))?;
     host.let_go();
@@ -118,7 +121,8 @@ mod tests {
                 let choice = Choice {
                     bitmap,
                     // Each second time hinting is off.
-                    hint: u32::from((set >> 3) % 2 == set % 2),
+                    hint: i32::from((set >> 3) % 2 == set % 2),
+                    extents: set % 3 != 0,
                     ..Choice::default()
                 };
                 let host = Host::new(choice, offering(&offered))?;

@@ -3,6 +3,7 @@
 //! The driver goes at each step of each protocol.
 
 use kernel::{
+    mm,
     prelude::*,
     virtio::{
         mock::Setup,
@@ -12,10 +13,10 @@ use kernel::{
 
 use super::{
     bitmap,
+    extents,
     hint::{
         self,
-        HOLD,
-        WALK, //
+        HOLD, //
     },
     host::{
         ensure,
@@ -36,6 +37,7 @@ use super::{
 };
 use crate::{
     device::{
+        EXTENTS,
         FREE_PAGE_BITMAP,
         FREE_PAGE_HINT,
         STATS_VQ, //
@@ -137,6 +139,15 @@ mod tests {
     }
 
     #[test]
+    fn while_blocks_come_and_go() -> Result {
+        for (end, ring) in ENDS.into_iter().zip([&[][..], &[EVENT_IDX], &[PACKED]]) {
+            let setup = device(&[EXTENTS], ring);
+            at_each_step(end, extents::choice(), &setup, extents::script)?;
+        }
+        Ok(())
+    }
+
+    #[test]
     fn while_statistics_are_asked_for() -> Result {
         for (end, ring) in ENDS.into_iter().zip([&[][..], &[EVENT_IDX], &[PACKED]]) {
             at_each_step(end, Choice::default(), &device(&[], ring), stats::script)?;
@@ -154,9 +165,12 @@ mod tests {
             })?;
         }
         let setup = with_size(device(&[FREE_PAGE_HINT], &[]), FREE_PAGE, 4);
-        at_each_step(End::Surprise, hint::choice(WALK), &setup, |host| {
-            hint::script(host, WALK)
-        })
+        for &hint in hint::strategies().iter().filter(|&&hint| hint != HOLD) {
+            at_each_step(End::Surprise, hint::choice(hint), &setup, |host| {
+                hint::script(host, hint)
+            })?;
+        }
+        Ok(())
     }
 
     #[test]
@@ -165,6 +179,9 @@ mod tests {
             let mut setup = device(&[FREE_PAGE_BITMAP], ring);
             setup.sizes[FREE_PAGE] = 8;
             at_each_step(end, bitmap::choice(), &setup, bitmap::script)?;
+            if mm::can_isolate() && matches!(end, End::Surprise) {
+                at_each_step(end, bitmap::choice(), &setup, bitmap::isolated_script)?;
+            }
         }
         Ok(())
     }

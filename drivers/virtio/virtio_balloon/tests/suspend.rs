@@ -3,16 +3,17 @@
 //! Suspend and resume, in each state. The device is the one from before.
 
 use kernel::{
+    mm,
     prelude::*,
     virtio::mock::Setup, //
 };
 
 use super::{
     bitmap,
+    extents,
     hint::{
         self,
-        HOLD,
-        WALK, //
+        HOLD, //
     },
     host::{
         ensure,
@@ -34,7 +35,8 @@ use super::{
 };
 use crate::{
     device::FREE_PAGE_BITMAP,
-    policy::testing::Choice, //
+    policy::testing::Choice,
+    target::BALLOON_PAGES_PER_PAGE, //
 };
 
 /// Goes to sleep and wakes up, with a host that goes along.
@@ -42,8 +44,7 @@ pub(super) fn sleep(host: &Host) -> Result {
     sleep_and(host, |_| ())
 }
 
-/// The same, and something about the device changes meanwhile.
-fn sleep_and(host: &Host, change: impl FnOnce(&mut Setup)) -> Result {
+fn fall_asleep(host: &Host) -> Result {
     host.device.settle();
     host.let_go();
     host.device.freeze()?;
@@ -52,7 +53,12 @@ fn sleep_and(host: &Host, change: impl FnOnce(&mut Setup)) -> Result {
         0u8,
         "the status of a device that was reset",
     )?;
-    same(host.device.queue_size(INFLATE), 0u16, "it has no queues")?;
+    same(host.device.queue_size(INFLATE), 0u16, "it has no queues")
+}
+
+/// The same as [`sleep`], and something about the device changes meanwhile.
+fn sleep_and(host: &Host, change: impl FnOnce(&mut Setup)) -> Result {
+    fall_asleep(host)?;
     host.device.set_up(change);
     host.device.set_eager(0);
     host.device.restore()
@@ -66,11 +72,11 @@ fn quiet() -> Setup {
 }
 
 /// All that there is to do works, with a balloon that is empty.
-fn works(host: &Host, hint: u32) -> Result {
+fn works(host: &Host, hint: i32) -> Result {
     works_with(host, hint, &mut Inside::new()?)
 }
 
-fn works_with(host: &Host, hint: u32, inside: &mut Inside) -> Result {
+fn works_with(host: &Host, hint: i32, inside: &mut Inside) -> Result {
     inflate::resize(host, inside, 300)?;
     inflate::resize(host, inside, 0)?;
     stats::script(host)?;
@@ -89,7 +95,8 @@ mod tests {
 
     #[test]
     fn idle() -> Result {
-        for choice in [hint::choice(HOLD), hint::choice(WALK), bitmap::choice()] {
+        let strategies = hint::strategies().iter().map(|&hint| hint::choice(hint));
+        for choice in Iterator::chain(strategies, [bitmap::choice(), extents::choice()]) {
             let host = Host::new(choice, quiet())?;
             for _ in 0..3 {
                 sleep(&host)?;
@@ -102,21 +109,31 @@ mod tests {
     /// The balloon is empty while the machine sleeps, and goes to its target afterwards.
     #[test]
     fn with_a_balloon() -> Result {
-        let before = managed_pages();
-        let mut setup = quiet();
-        setup.features &= !(1 << crate::device::DEFLATE_ON_OOM.bit());
-        let host = Host::new(Choice::default(), setup)?;
-        inflate::resize(&host, &mut Inside::new()?, 2000)?;
-        same(managed_pages() + 2000, before, "pages")?;
-        host.let_go();
-        host.device.freeze()?;
-        same(managed_pages(), before, "pages while it sleeps")?;
-        host.device.set_eager(0);
-        host.device.restore()?;
-        let mut inside = Inside::new()?;
-        inflate::follow(&host, &mut inside, 2000)?;
-        works_with(&host, HOLD, &mut inside)?;
-        same(managed_pages(), before, "pages")
+        for (choice, target) in [
+            (Choice::default(), 2000),
+            (extents::choice(), 4 * extents::BLOCK + 5),
+        ] {
+            let before = managed_pages();
+            let mut setup = quiet();
+            setup.features &= !(1 << crate::device::DEFLATE_ON_OOM.bit());
+            let host = Host::new(choice, setup)?;
+            inflate::resize(&host, &mut Inside::new()?, target)?;
+            let given = target as usize / BALLOON_PAGES_PER_PAGE;
+            same(managed_pages() + given, before, "pages")?;
+            let blocks = host.counter(|c| c.block_pages.get())?;
+            let whole = if choice.extents { target - 5 } else { 0 };
+            same(blocks, whole, "pages in blocks")?;
+            host.let_go();
+            host.device.freeze()?;
+            same(managed_pages(), before, "pages while it sleeps")?;
+            host.device.set_eager(0);
+            host.device.restore()?;
+            let mut inside = Inside::new()?;
+            inflate::follow(&host, &mut inside, target)?;
+            works_with(&host, HOLD, &mut inside)?;
+            same(managed_pages(), before, "pages")?;
+        }
+        Ok(())
     }
 
     /// The host has pages of the balloon that are on the way.
@@ -150,7 +167,7 @@ mod tests {
 
     #[test]
     fn in_a_round_of_hinting() -> Result {
-        for hint in [HOLD, WALK] {
+        for &hint in hint::strategies() {
             for keep in [true, false] {
                 let host = Host::new(hint::choice(hint), quiet())?;
                 host.set_command(9);
@@ -220,7 +237,8 @@ mod tests {
     /// Rings may have another size afterwards.
     #[test]
     fn the_rings_change() -> Result {
-        for choice in [hint::choice(HOLD), hint::choice(WALK), bitmap::choice()] {
+        let strategies = hint::strategies().iter().map(|&hint| hint::choice(hint));
+        for choice in Iterator::chain(strategies, [bitmap::choice(), extents::choice()]) {
             for size in [256, 64] {
                 let host = Host::new(choice, quiet())?;
                 sleep_and(&host, |setup| setup.sizes.fill(size))?;
@@ -241,6 +259,32 @@ mod tests {
             bitmap::everything(&host)?;
         }
         Ok(())
+    }
+
+    /// Blocks that are isolated are free again by the time that the machine sleeps.
+    #[test]
+    fn nothing_is_isolated_meanwhile() -> Result {
+        if !mm::can_isolate() {
+            return Ok(());
+        }
+        let host = Host::new(bitmap::choice(), quiet())?;
+        bitmap::isolated_in_flight(&host)?;
+        let account = host.with(|balloon| balloon.isolated.clone())?;
+        ensure(account.pages() > 0, "the host has some")?;
+        fall_asleep(&host)?;
+        same(account.pages(), 0usize, "isolated meanwhile")?;
+        host.device.restore()?;
+        bitmap::script(&host)?;
+
+        let host = Host::new(hint::choice(hint::ISOLATE), quiet())?;
+        host.set_command(9);
+        hint::opened(&host, 9)?;
+        let _kept = hint::take(&host)?;
+        let account = host.with(|balloon| balloon.isolated.clone())?;
+        ensure(account.pages() > 0, "the host has some")?;
+        fall_asleep(&host)?;
+        same(account.pages(), 0usize, "isolated meanwhile")?;
+        host.device.restore()
     }
 
     /// It is too small for the bitmap afterwards.
