@@ -23,6 +23,9 @@ FEATURE = 23
 REPORT = 1
 CANCEL = 2
 
+# Flags of requests and reports.
+ISOLATED = 1
+
 # Caches.
 PAGE_CACHE = 1
 SLAB = 2
@@ -42,6 +45,7 @@ E_RESERVED = 4
 E_CACHES = 5
 E_ORDER = 6
 E_WINDOW = 7
+E_ISOLATED = 8
 
 # Windows end at or below it.
 MAX_PFN = 1 << 52
@@ -158,23 +162,44 @@ def query(guest: Guest) -> dict[str, Any]:
     return answer
 
 
+def ask_to_discard(guest: Guest, **arguments: object) -> int:
+    """Has QEMU discard what is free (`order`, `caches`); returns the request's id."""
+    answer = guest.monitor.command("x-balloon-discard-free-pages", **arguments)
+    number = answer["id"]
+    assert isinstance(number, int)
+    return number
+
+
 def report(guest: Guest, deadline: float = 60.0, **arguments: object) -> dict[str, Any]:
     """Has QEMU ask for a report and returns its account of it, which must be `done`."""
-    number = ask(guest, **arguments)
+    return _done(guest, ask(guest, **arguments), deadline)
+
+
+def discard(guest: Guest, deadline: float = 60.0, **arguments: object) -> dict[str, Any]:
+    """Has QEMU discard what is free and returns its account of it, which must be `done`."""
+    return _done(guest, ask_to_discard(guest, **arguments), deadline)
+
+
+def ended(guest: Guest, number: int, deadline: float = 60.0) -> dict[str, Any]:
+    """QEMU's account of its request, the latest one, as soon as that is no longer in progress."""
     end = patience.until(deadline)
     while True:
         last = query(guest).get("last", {})
         if last.get("id") == number and last["status"] != "in-progress":
-            break
+            return dict(last)
         if time.monotonic() > end:
             raise ToolError(
                 f"{guest.name}: no report {number} within {deadline:.0f} s: {last}\n"
                 f"{console.tail(guest.console_log)}"
             )
         time.sleep(_POLL_S)
+
+
+def _done(guest: Guest, number: int, deadline: float) -> dict[str, Any]:
+    last = ended(guest, number, deadline)
     if last["status"] != "done":
         raise ToolError(f"{guest.name}: report {number} is not done: {last}")
-    return dict(last)
+    return last
 
 
 def skipped_bytes(guest: Guest) -> int:

@@ -56,6 +56,8 @@ NONE = Driver("none", C_MODULE, hint=False)
 C = Driver("c", C_MODULE)
 HOLD = Driver("rust-hold", RUST_MODULE, "free_page_hint=1")
 WALK = Driver("rust-walk", RUST_MODULE, "free_page_hint=2")
+# Only on a kernel with our patches.
+ISOLATE = Driver("rust-isolate", RUST_MODULE, "free_page_hint=3")
 _BITMAP_ON = "free_page_bitmap=1"
 BITMAP = Driver("rust-bitmap", RUST_MODULE, _BITMAP_ON, bitmap=True)
 BITMAP_FINE = replace(BITMAP, name="rust-bitmap-o0", order=0)
@@ -68,13 +70,18 @@ BITMAP_DROP = Driver(
     caches="all",
 )
 # Those that any QEMU will do for, and all.
-STOCK = {driver.name: driver for driver in (NONE, C, HOLD, WALK)}
+STOCK = {driver.name: driver for driver in (NONE, C, HOLD, WALK, ISOLATE)}
 ALL = STOCK | {driver.name: driver for driver in (BITMAP, BITMAP_DROP, BITMAP_FINE)}
 
 
 # The variable that names our module. For the kasan kernel there is only one with KUnit suites,
 # which do not run unless asked for.
-_OURS = {"plain": "MODULE", "check": "MODULE_CHECK", "kasan": "MODULE_KASAN_KUNIT"}
+_OURS = {
+    "plain": "MODULE",
+    "patched": "MODULE_PATCHED",
+    "check": "MODULE_CHECK",
+    "kasan": "MODULE_KASAN_KUNIT",
+}
 
 
 def modules(flavour: str = "check", rust: bool = True) -> dict[str, Path]:

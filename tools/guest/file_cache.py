@@ -8,6 +8,7 @@ one file on the host is enough.
 from __future__ import annotations
 
 import hashlib
+import os
 import random
 from pathlib import Path
 
@@ -25,7 +26,7 @@ def disk(mib: int) -> Path:
     if not target.exists():
         target.parent.mkdir(parents=True, exist_ok=True)
         numbers = random.Random(mib)
-        partial = target.with_name(f".{target.name}")
+        partial = target.with_name(f".{target.name}.{os.getpid()}")
         with partial.open("wb") as file:
             for _ in range(mib):
                 file.write(numbers.randbytes(MIB))

@@ -58,7 +58,7 @@ class Guest:
         self.console_log = directory / f"{name}.console.log"
         self.trace_log = directory / f"{name}.trace.log"
         self._stderr_log = directory / f"{name}.qemu.log"
-        self._hints = trace.HintCounter(self.trace_log)
+        self._hints = trace.QueueCounter(self.trace_log, trace.FREE_PAGE_QUEUE)
         self._timed_out = False
         # The request that put the guest to sleep.
         self._suspension = 0
@@ -238,7 +238,7 @@ class Guest:
     def log(self) -> str:
         return self.console_log.read_text(errors="replace") if self.console_log.exists() else ""
 
-    def hint_traffic(self) -> trace.HintTraffic:
+    def hint_traffic(self) -> trace.QueueTraffic:
         return self._hints.read()
 
     def balloon_events(self) -> list[trace.Event]:

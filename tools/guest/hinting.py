@@ -12,9 +12,9 @@ from contextlib import contextmanager
 from tools.guest import migration, patience
 from tools.guest.errors import ToolError
 from tools.guest.guest import Guest
-from tools.guest.trace import HintTraffic
+from tools.guest.trace import QueueTraffic
 
-_NOWHERE = "exec:cat >/dev/null"
+NOWHERE = "exec:cat >/dev/null"
 _SLOW = 1 << 20
 # What the guest's own bookkeeping (slab, page tables, stacks) may take in the meantime.
 TOLERANCE_KIB = 2048
@@ -31,7 +31,7 @@ def wait_until(condition: Callable[[], bool], what: str, deadline: float = 30.0)
 def start(guest: Guest) -> None:
     """Starts the migration; the host asks for hints from now on."""
     migration.set_limits(guest, bandwidth=_SLOW)
-    migration.start(guest, _NOWHERE)
+    migration.start(guest, NOWHERE)
     migration.wait(guest, 10, {"active"})
 
 
@@ -42,7 +42,7 @@ def scatter_free_memory(guest: Guest, mib: int) -> None:
 
 
 @contextmanager
-def round_done(guest: Guest, deadline: float = 60.0) -> Iterator[HintTraffic]:
+def round_done(guest: Guest, deadline: float = 60.0) -> Iterator[QueueTraffic]:
     """One whole round of hints; until the end of the block the host does not say DONE."""
     before = guest.hint_traffic()
     start(guest)
@@ -56,24 +56,29 @@ def round_done(guest: Guest, deadline: float = 60.0) -> Iterator[HintTraffic]:
         migration.cancel(guest)
 
 
-def one_round(guest: Guest) -> HintTraffic:
+def one_round(guest: Guest) -> QueueTraffic:
     with round_done(guest) as traffic:
         return traffic
 
 
 def free_kib(guest: Guest) -> int:
-    """All free memory: MemFree, and the free pages that lie in the CPUs' own lists.
+    """All free memory: that of the zones, and the free pages that lie in the CPUs' own lists.
 
-    Without the latter, megabytes of huge pages come and go unseen when they are freed.
+    Without the latter, megabytes of huge pages come and go unseen when they are freed. The kernel
+    holds a zone's lock while it prints both, so that what goes from one to the other counts once.
     """
-    return guest.agent.mem_free_kib() + cpu_lists_kib(guest)
+    zones = guest.agent.read("/proc/zoneinfo")
+    return _sum_kib(zones, "pages free") + _sum_kib(zones, "count:")
 
 
 def cpu_lists_kib(guest: Guest) -> int:
     """Free pages that lie in the CPUs' own lists."""
-    zones = guest.agent.read("/proc/zoneinfo")
-    pages = sum(int(count) for count in re.findall(r"^ +count: +(\d+)$", zones, re.MULTILINE))
-    return pages * 4
+    return _sum_kib(guest.agent.read("/proc/zoneinfo"), "count:")
+
+
+def _sum_kib(zones: str, name: str) -> int:
+    found = re.findall(rf"^ *{name} +(\d+)$", zones, re.MULTILINE)
+    return sum(int(pages) for pages in found) * 4
 
 
 def wait_for_free(guest: Guest, kib: int, deadline: float = 20.0) -> None:

@@ -86,6 +86,9 @@ class Machine:
     patched: bool = False
     # Re-arms dirty tracking as late as KVM may (test-only, in the patched QEMU).
     late_rearming: bool = False
+    # Whether the guest's clock counts instructions: it goes on by 1 ns with each, and all CPUs
+    # take turns in one thread of QEMU.
+    icount: bool = False
     # Whether a guest that reboots starts again; else QEMU ends then.
     reboot: bool = False
     # Added to the guest's kernel command line.
@@ -112,11 +115,13 @@ class Machine:
             "panic=-1",
             "rdinit=/init",
             "random.trust_cpu=on",
+            # On a busy host an interrupt of the timer that comes too late is taken for a broken one.
+            "no_timer_check",
             # Test suites run only where a test asks for them; the later word wins.
             "kunit.enable=0",
             *self.append,
         ]
-        accelerator = "tcg,thread=multi"
+        accelerator = f"tcg,thread={'single' if self.icount else 'multi'}"
         if self.late_rearming:
             accelerator += ",x-late-dirty-rearming=on"
         arguments = [
@@ -136,6 +141,9 @@ class Machine:
             "-append", " ".join(command_line),
         ]  # fmt: skip
         arguments += self._memory()
+        if self.icount:
+            # Without sleep=off an idle guest waits for as long as it wants to.
+            arguments += ["-icount", "shift=0,sleep=on"]
         if not self.reboot:
             arguments += ["-no-reboot"]
         if self.disk:

@@ -31,13 +31,14 @@ def host_available_mib() -> int:
     raise ToolError("/proc/meminfo has no MemAvailable line: this needs Linux")
 
 
-def require_host_memory(guest_mib: int) -> None:
-    """A migration pair may need the guest's memory twice."""
-    need = 2 * (guest_mib + OVERHEAD_MIB)
+def require_host_memory(guest_mib: int, guests: int = 2, name: str = "GUEST_MEM") -> None:
+    """A migration pair may need the guest's memory twice. `name` is what the user can set."""
+    need = guests * (guest_mib + OVERHEAD_MIB)
     have = host_available_mib()
     if have < need:
-        fits = max(MIN_GUEST_MIB, have // 2 - OVERHEAD_MIB)
+        fits = max(MIN_GUEST_MIB, have // guests - OVERHEAD_MIB)
+        who = "a guest" if guests == 1 else f"{guests} guests"
         raise ToolError(
-            f"two guests of {guest_mib} MiB need {need} MiB of host memory, {have} MiB are "
-            f"available: close something or set GUEST_MEM={fits}"
+            f"{who} of {guest_mib} MiB: that takes {need} MiB of host memory, {have} MiB are"
+            f" available: close something or set {name}={fits}"
         )

@@ -10,7 +10,7 @@ from typing import Any
 from tools.guest import patience
 from tools.guest.errors import ToolError
 from tools.guest.guest import Guest
-from tools.guest.trace import HintTraffic
+from tools.guest.trace import QueueTraffic
 
 # Bytes per second; more than a Unix socket carries, so that it never is the limit.
 UNLIMITED = 1 << 40
@@ -29,7 +29,7 @@ class Result:
     zero_pages: int
     # Rounds: how often the dirty bitmap was synchronised.
     rounds: int
-    traffic: HintTraffic
+    traffic: QueueTraffic
 
 
 def set_limits(source: Guest, bandwidth: int = UNLIMITED, downtime_ms: int = DOWNTIME_MS) -> None:
@@ -86,10 +86,23 @@ def migrate(
     set_limits(source, bandwidth)
     before = source.hint_traffic()
     start(source, listen(destination))
+    result = _completed(source, deadline, before)
+    wait_until_running(destination)
+    return result
+
+
+def to_uri(source: Guest, uri: str, deadline: float = 180.0) -> Result:
+    """Sends the guest somewhere where nobody runs it; it is stopped afterwards."""
+    set_limits(source)
+    before = source.hint_traffic()
+    start(source, uri)
+    return _completed(source, deadline, before)
+
+
+def _completed(source: Guest, deadline: float, before: QueueTraffic) -> Result:
     info = wait(source, deadline)
     if info["status"] != "completed":
         raise ToolError(f"migration failed: {info.get('error-desc', info['status'])}")
-    wait_until_running(destination)
     ram = info["ram"]
     return Result(
         total_ms=info["total-time"],

@@ -17,19 +17,23 @@ LOGS = BUILD / "logs"
 RESULTS = BUILD / "results"
 
 # The guest kernels, and how the names of their variables end.
-KERNELS = {"plain": "", "check": "_CHECK", "kasan": "_KASAN"}
+KERNELS = {"plain": "", "patched": "_PATCHED", "check": "_CHECK", "kasan": "_KASAN"}
 
 _HINT = {
     "GUEST_KERNEL": "run 'make setup', or set GUEST_KERNEL to a bzImage",
+    "GUEST_KERNEL_PATCHED": "run 'make setup-patched', or set GUEST_KERNEL_PATCHED to a bzImage",
     "GUEST_KERNEL_CHECK": "run 'make setup-check', or set GUEST_KERNEL_CHECK to a bzImage",
     "GUEST_KERNEL_KASAN": "run 'make setup-kasan', or set GUEST_KERNEL_KASAN to a bzImage",
     "KDIR": "run 'make setup', or set KDIR to the built tree of the guest kernel",
+    "KDIR_PATCHED": "run 'make setup-patched', or set KDIR_PATCHED to the built patched kernel",
     "KDIR_CHECK": "run 'make setup-check', or set KDIR_CHECK to the built check kernel",
     "KDIR_KASAN": "run 'make setup-kasan', or set KDIR_KASAN to the built kasan kernel",
     "QEMU": "run 'make setup', or set QEMU to a qemu-system-x86_64, 9.0 or newer",
     "QEMU_PATCHED": "run 'make setup', or set QEMU_PATCHED to a QEMU with tools/qemu/patches",
     "MODULE": "run 'make module', or set MODULE to a virtio_balloon_rs.ko",
+    "MODULE_PATCHED": "run 'make module-patched', or set MODULE_PATCHED to that module",
     "MODULE_CHECK": "run 'make module-check', or set MODULE_CHECK to that module",
+    "MODULE_CHECK_UNPATCHED": "run 'make module-check-unpatched'",
     "MODULE_CHECK_KUNIT": "run 'make module-check-kunit', or set MODULE_CHECK_KUNIT to that module",
     "MODULE_KASAN_KUNIT": "run 'make module-kasan-kunit', or set MODULE_KASAN_KUNIT to that module",
 }

@@ -10,11 +10,16 @@ use std::{
 };
 
 use crate::{
+    busy::{self, Busy},
     churn::{self, Churn},
+    cpu_time,
+    faults,
     hog::{self, Hog},
     json::Object,
+    latency::Latency,
     memory::{Region, Verdict},
     minfree::{self, MinFree},
+    module,
     request::Request,
     rewrite::Rewrite, //
 };
@@ -22,10 +27,12 @@ use crate::{
 #[derive(Default)]
 pub(crate) struct Agent {
     regions: BTreeMap<String, Region>,
+    busy: Option<Busy>,
     churn: Option<Churn>,
     hog: Option<Hog>,
     rewrite: Option<Rewrite>,
     min_free: Option<MinFree>,
+    latency: Option<Latency>,
 }
 
 type Answer = Result<Object, String>;
@@ -48,6 +55,11 @@ impl Agent {
             "thin" => self.thin(request),
             "drop" => self.drop_region(request),
             "verify" => self.verify(request),
+            "faults" => faults(request),
+            "load-module" => load_module(request),
+            "busy-start" => self.busy_start(request),
+            "busy-count" => self.busy_count(),
+            "busy-stop" => self.busy_stop(),
             "churn-start" => self.churn_start(request),
             "churn-stop" => self.churn_stop(),
             "hog-start" => self.hog_start(request),
@@ -56,16 +68,27 @@ impl Agent {
             "rewrite-stop" => self.rewrite_stop(),
             "min-free-start" => self.min_free_start(request),
             "min-free-stop" => self.min_free_stop(),
+            "latency-start" => self.latency_start(request),
+            "latency-stop" => self.latency_stop(),
+            "kernel-time" => Ok(Object::new().number("ns", cpu_time::kernel_ns()?)),
+            "spin" => Ok(Object::new().number("ns", cpu_time::spin(request.number("times")?)?)),
             other => Err(format!("unknown command {other}")),
         }
     }
 
     fn fill(&mut self, request: &Request) -> Answer {
+        // What two threads allocate in turns lies in turns: neighbours in memory are not neighbours
+        // of the region.
+        let threads = if request.switch("in_order") {
+            1
+        } else {
+            std::thread::available_parallelism().map_or(1, usize::from)
+        };
         let region = Region::fill(
             request.number("mib")? as usize * MIB,
             request.number("seed")?,
             request.switch("huge"),
-            std::thread::available_parallelism().map_or(1, usize::from),
+            threads,
         )?;
         self.regions
             .insert(request.text("name")?.to_string(), region);
@@ -90,6 +113,28 @@ impl Agent {
         let name = request.text("name")?;
         let region = self.regions.get(name).ok_or("no such region")?;
         Ok(verdict(Object::new(), &region.verify()))
+    }
+
+    fn busy_start(&mut self, request: &Request) -> Answer {
+        if self.busy.is_some() {
+            return Err("it is busy already".into());
+        }
+        self.busy = Some(Busy::start(busy::Parameters {
+            chunk_bytes: (request.number("chunk_kib")? as usize).max(4) * 1024,
+            peak_bytes: request.number("peak_mib")? as usize * MIB,
+            seed: request.number("seed")?,
+        }));
+        Ok(Object::new())
+    }
+
+    fn busy_count(&self) -> Answer {
+        let busy = self.busy.as_ref().ok_or("it is not busy")?;
+        Ok(Object::new().number("steps", busy.steps()))
+    }
+
+    fn busy_stop(&mut self) -> Answer {
+        let outcome = self.busy.take().ok_or("it is not busy")?.finish()?;
+        Ok(verdict(Object::new(), &outcome))
     }
 
     fn churn_start(&mut self, request: &Request) -> Answer {
@@ -184,12 +229,47 @@ impl Agent {
             .number("last_kib", outcome.last_kib)
             .number("samples", outcome.samples))
     }
+
+    fn latency_start(&mut self, request: &Request) -> Answer {
+        if self.latency.is_some() {
+            return Err("a thread allocates already".into());
+        }
+        self.latency = Some(Latency::start(request.number("mib")? as usize * MIB)?);
+        Ok(Object::new())
+    }
+
+    fn latency_stop(&mut self) -> Answer {
+        let outcome = self.latency.take().ok_or("no thread allocates")?.finish()?;
+        Ok(Object::new()
+            .number("pages", outcome.pages)
+            .number("total_ns", outcome.total_ns)
+            .number("worst_ns", outcome.worst_ns))
+    }
 }
 
 fn verdict(object: Object, verdict: &Verdict) -> Object {
     object
         .number("pages", verdict.pages)
         .number("wrong", verdict.wrong)
+}
+
+fn faults(request: &Request) -> Answer {
+    let outcome = faults::run(&faults::Parameters {
+        threads: request.number("threads")? as usize,
+        bytes: request.number("mib")? as usize * MIB,
+        huge: request.switch("huge"),
+        time: Duration::from_millis(request.number("ms")?),
+    })?;
+    Ok(Object::new()
+        .number("faults", outcome.faults)
+        .number("ns", outcome.time.as_nanos() as u64))
+}
+
+fn load_module(request: &Request) -> Answer {
+    let outcome = module::load(request.text("path")?, request.text("parameters")?)?;
+    Ok(Object::new()
+        .number("ns", outcome.ns)
+        .number("cpu_ns", outcome.cpu_ns))
 }
 
 fn run(request: &Request) -> Answer {

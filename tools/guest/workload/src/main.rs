@@ -5,12 +5,17 @@
 //! A request is one line, `id command key=value…` (values percent-encoded); the answer is one
 //! line of JSON with the same id. `tools/guest/agent.py` is the other end.
 
+mod busy;
 mod churn;
 mod commands;
+mod cpu_time;
+mod faults;
 mod hog;
 mod json;
+mod latency;
 mod memory;
 mod minfree;
+mod module;
 mod request;
 mod rewrite;
 
