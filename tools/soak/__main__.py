@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -14,6 +13,7 @@ from rich.console import Console
 from tools.guest import agent_build, drivers, memory, paths
 from tools.guest.errors import ToolError
 from tools.guest.machine import Machine
+from tools.guest.results import write_json
 from tools.soak import settings
 from tools.soak.chain import Outcome, run
 
@@ -39,8 +39,8 @@ def _machine(chosen: settings.Settings) -> Machine:
     paths.lookup("QEMU_PATCHED")
     agent_build.build()
     return Machine(
-        kernel=paths.kernel("plain"),
-        modules=drivers.modules("plain"),
+        kernel=paths.kernel(chosen.flavour),
+        modules=drivers.modules(chosen.flavour),
         memory_mib=chosen.guest_mib,
     )
 
@@ -68,12 +68,13 @@ def _run_all(chosen: settings.Settings, machine: Machine, screen: Console) -> li
 def _describe(outcome: Outcome, logs: Path, seconds: float) -> str:
     case = outcome.case
     acts = ", ".join(f"{count} {name}" for name, count in sorted(outcome.acts.items()))
-    text = f"{case.name}: {outcome.rounds} migrations in {seconds:.0f} s, {outcome.pages:,} pages"
+    verdict = outcome.verdict
+    text = f"{case.name}: {outcome.rounds} migrations in {seconds:.0f} s, {verdict.pages:,} pages"
     text += f" compared; the host: {acts or 'did nothing else'}."
-    if outcome.broken:
-        text += f" The guest is BROKEN: {outcome.broken}."
-    if outcome.wrong:
-        text += f" {outcome.wrong} pages are WRONG in migration {outcome.rounds}."
+    if verdict.broken:
+        text += f" The guest is BROKEN: {verdict.broken}."
+    if verdict.wrong:
+        text += f" {verdict.wrong} pages are WRONG in migration {outcome.rounds}."
     if outcome.lost:
         where = logs.relative_to(paths.ROOT)
         expected = "expected: the host does not guarantee what walk needs"
@@ -86,30 +87,27 @@ def _describe(outcome: Outcome, logs: Path, seconds: float) -> str:
 
 
 def _write(chosen: settings.Settings, outcomes: list[Outcome]) -> None:
-    paths.RESULTS.mkdir(parents=True, exist_ok=True)
     report: dict[str, Any] = {
         "seed": chosen.seed,
         "rounds": chosen.rounds,
         "guest_mib": chosen.guest_mib,
+        "flavour": chosen.flavour,
         "cases": [
             {
                 "driver": outcome.case.driver.name,
                 "late_rearming": outcome.case.late,
                 "expected_to_lose": outcome.case.may_lose,
                 "rounds": outcome.rounds,
-                "pages_compared": outcome.pages,
-                "pages_wrong": outcome.wrong,
-                "broken": outcome.broken,
+                "pages_compared": outcome.verdict.pages,
+                "pages_wrong": outcome.verdict.wrong,
+                "broken": outcome.verdict.broken,
                 "skipped_bytes": outcome.skipped_bytes,
                 "acts": dict(outcome.acts),
             }
             for outcome in outcomes
         ],
     }
-    target = paths.RESULTS / "soak.json"
-    partial = target.with_name(f".{target.name}")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    partial.replace(target)
+    write_json(paths.RESULTS / "soak.json", report)
 
 
 if __name__ == "__main__":

@@ -13,9 +13,12 @@ _WALK = replace(
     drivers.WALK, parameters="free_page_hint=2 free_page_hint_order=0 free_page_walk_batch=1"
 )
 _HOLD = replace(drivers.HOLD, parameters="free_page_hint=1 free_page_hint_order=0")
+_ISOLATE = replace(drivers.ISOLATE, parameters="free_page_hint=3 free_page_hint_order=0")
 _BITMAP = replace(drivers.BITMAP_DROP, order=0)
-DRIVERS = {driver.name: driver for driver in (_BITMAP, _HOLD, _WALK)}
+DRIVERS = {driver.name: driver for driver in (_BITMAP, _HOLD, _WALK, _ISOLATE)}
 REARMING = ("late", "early")
+# The guests' kernels.
+FLAVOURS = ("plain", "patched", "check")
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,11 @@ class Case:
     def may_lose(self) -> bool:
         """Whether the host does not guarantee what the driver relies on: pages are then lost."""
         return self.late and self.driver.name == drivers.WALK.name
+
+
+def work_on(flavour: str) -> list[str]:
+    """The drivers that such a kernel has all for."""
+    return [name for name in DRIVERS if flavour != "plain" or name != drivers.ISOLATE.name]
 
 
 def choose(names: tuple[str, ...], rearming: tuple[str, ...]) -> list[Case]:

@@ -9,8 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from tools.guest import bitmap, console, file_cache, migration
-from tools.guest.agent import AgentError, AgentSilent
+from tools.guest import bitmap, console, drivers, file_cache, migration
 from tools.guest.errors import ToolError
 from tools.guest.guest import Guest
 from tools.guest.machine import Machine
@@ -30,20 +29,17 @@ _GUEST_DEADLINE = 400.0
 class Outcome:
     case: Case
     rounds: int = 0
-    pages: int = 0
-    wrong: int = 0
-    # What the guest died of, if it did.
-    broken: str = ""
+    verdict: load.Verdict = field(default_factory=load.Verdict)
     skipped_bytes: int = 0
     acts: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost(self) -> bool:
-        return self.wrong > 0 or bool(self.broken)
+        return self.verdict.lost
 
     @property
     def right(self) -> bool:
-        return self.rounds > 0 and self.pages > 0 and not self.lost
+        return self.rounds > 0 and self.verdict.right
 
 
 def run(
@@ -65,6 +61,7 @@ def run(
     try:
         source.boot()
         case.driver.load(source)
+        _check_strategy(source, case)
         load.prepare(source)
         meddler = Meddler(
             numbers, bitmap.memory_end(source), case.driver.bitmap, always_late=case.may_lose
@@ -83,8 +80,9 @@ def run(
             outcome.skipped_bytes += bitmap.skipped_bytes(source)
             source = destination
             outcome.rounds += 1
-            _check(source, outcome)
-            say(f"{outcome.rounds}/{rounds}, {outcome.wrong} wrong pages of {outcome.pages}")
+            load.check(source, outcome.verdict)
+            verdict = outcome.verdict
+            say(f"{outcome.rounds}/{rounds}, {verdict.wrong} wrong pages of {verdict.pages}")
         if not outcome.lost:
             _check_driver(source, case)
     finally:
@@ -116,21 +114,13 @@ def _migrate(source: Guest, destination: Guest, meddler: Meddler) -> None:
     migration.wait_until_running(destination)
 
 
-def _check(guest: Guest, outcome: Outcome) -> None:
-    """Compares all that has its place in the outcome.
-
-    Lost memory need not be that of the load: the agent or the guest's kernel may fail, too.
-    """
-    try:
-        verdict = load.check(guest)
-    except (AgentSilent, AgentError) as error:
-        outcome.broken = str(error)
-    else:
-        outcome.pages += verdict.pages
-        outcome.wrong += verdict.wrong
-    problems = console.problems(guest.console_log)
-    if problems:
-        outcome.broken = problems[0].strip()
+def _check_strategy(guest: Guest, case: Case) -> None:
+    """It is not another one that the driver falls back to."""
+    if case.driver.bitmap:
+        return
+    strategy = drivers.counters(guest)["strategy"]
+    if strategy != case.driver.name.removeprefix("rust-"):
+        raise ToolError(f"{case.name}: the driver uses {strategy}")
 
 
 def _check_driver(guest: Guest, case: Case) -> None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from tools.guest import console, file_cache, patience
-from tools.guest.agent import AgentSilent
+from tools.guest.agent import AgentError, AgentSilent
 from tools.guest.guest import Guest
 
 KEPT_MIB = 64
@@ -26,6 +26,16 @@ class Verdict:
 
     pages: int = 0
     wrong: int = 0
+    # What the guest died of, if it did.
+    broken: str = ""
+
+    @property
+    def lost(self) -> bool:
+        return self.wrong > 0 or bool(self.broken)
+
+    @property
+    def right(self) -> bool:
+        return self.pages > 0 and not self.lost
 
     def add(self, other: dict[str, int]) -> None:
         self.pages += other["pages"]
@@ -54,13 +64,20 @@ def start(guest: Guest, seed: int) -> None:
     )
 
 
-def check(guest: Guest) -> Verdict:
-    """Ends the chunks; what is there then is compared, and so is all that stays."""
-    verdict = Verdict()
-    verdict.add(_answer(guest, guest.agent.post("churn-stop")))
-    for name in ("kept", "scattered"):
-        verdict.add(_answer(guest, guest.agent.post("verify", name=name)))
-    return verdict
+def check(guest: Guest, verdict: Verdict) -> None:
+    """Ends the chunks; what is there then is compared, and so is all that stays.
+
+    Lost memory need not be that of the load: the agent or the guest's kernel may fail, too.
+    """
+    try:
+        verdict.add(_answer(guest, guest.agent.post("churn-stop")))
+        for name in ("kept", "scattered"):
+            verdict.add(_answer(guest, guest.agent.post("verify", name=name)))
+    except (AgentSilent, AgentError) as error:
+        verdict.broken = str(error)
+    problems = console.problems(guest.console_log)
+    if problems:
+        verdict.broken = problems[0].strip()
 
 
 def _answer(guest: Guest, number: int) -> dict[str, Any]:

@@ -70,6 +70,8 @@ class Meddler:
             self._last_id,
             order=self._numbers.choice((0, 3, 9)),
             caches=caches,
+            # The host gives isolated blocks back when it has read the report.
+            flags=self._numbers.choice((0, bitmap.ISOLATED)),
             start_pfn=start,
             end_pfn=self._numbers.randrange(start + 1024, self._end_pfn),
         )
