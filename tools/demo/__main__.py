@@ -3,18 +3,24 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 
 from tools.demo import chart, claims, settings, table
-from tools.demo.run import run
-from tools.guest import agent_build, drivers, memory, paths, qemu_version
+from tools.demo.run import Conditions, run
+from tools.guest import agent_build, drivers, memory, migration, paths, qemu_version
 from tools.guest.errors import ToolError
+from tools.guest.results import write_json
 
 
 def main() -> int:
@@ -64,6 +70,13 @@ def _run_all(
         "failures": [],
         "bandwidth_bytes_per_s": chosen.bandwidth or None,
     }
+    conditions = Conditions(
+        guest_mib=chosen.guest_mib,
+        bandwidth=chosen.bandwidth or migration.UNLIMITED,
+        patched=chosen.qemu == "QEMU_PATCHED",
+        modules=modules,
+        logs=paths.LOGS / "demo",
+    )
     progress = Progress(
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -86,7 +99,7 @@ def _run_all(
                     progress.update(task, description=f"{title}: {what}")
 
                 try:
-                    done = run(scenario, driver, chosen, modules, say)
+                    done = run(scenario, driver, conditions, say)
                 except ToolError as error:
                     report["failures"].append(
                         {"scenario": scenario, "driver": driver.name, "error": str(error)}
@@ -103,13 +116,10 @@ def _run_all(
 
 
 def _write(report: dict[str, Any], screen: Console) -> None:
-    paths.RESULTS.mkdir(parents=True, exist_ok=True)
     held = claims.evaluate(report)
     report["claims"] = [{"text": claim.text, "holds": claim.holds} for claim in held]
     target = paths.RESULTS / "demo.json"
-    partial = target.with_name(f".{target.name}")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    partial.replace(target)
+    write_json(target, report)
     chart.draw(report, target.with_suffix(".png"))
     table.show(report, screen)
     table.show_lock_holds(report, screen)

@@ -12,6 +12,8 @@ matplotlib.use("Agg")
 from matplotlib import pyplot
 from matplotlib.axes import Axes
 
+from tools.guest.results import whole
+
 _COLOURS = {
     "none": "#9a9a9a",
     "c": "#4878a8",
@@ -45,9 +47,8 @@ def draw(report: dict[str, Any], path: Path) -> None:
         f"Live migration of a {scenarios[0]['guest_mib']} MiB guest (TCG, one run each)"
     )
     figure.tight_layout(rect=(0, 0.03, 1, 1))
-    partial = path.with_name(f".{path.name}")
-    figure.savefig(partial, dpi=120, format="png")
-    partial.replace(path)
+    with whole(path) as partial:
+        figure.savefig(partial, dpi=120, format="png")
     pyplot.close(figure)
 
 

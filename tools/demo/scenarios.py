@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tools.guest import drivers, file_cache, hinting
+from tools.guest.agent import Agent
 from tools.guest.drivers import Driver
 from tools.guest.guest import Guest
 
@@ -26,7 +27,7 @@ HUGE_BLOCK = 2 << 20
 # In `page-cache`: so many disks of a sixteenth of the guest's memory each.
 CACHE_DISKS = 13
 CACHE_SHARE = 16
-FILL_DEADLINE = 180.0
+FILL_DEADLINE = 360.0
 # Free pages in the CPUs' own lists that are too few to matter.
 FEW_KIB = 4096
 SETTLE_DEADLINE = 60.0
@@ -67,28 +68,41 @@ def disks(scenario: str, guest_mib: int) -> tuple[Path, ...]:
 def prepare(guest: Guest, scenario: str) -> None:
     """Kept memory, and whatever the scenario does with the rest."""
     agent = guest.agent
-    _keep_cpu_lists_short(guest)
+    keep_cpu_lists_short(guest)
     agent.call("fill", name="kept", mib=KEPT_MIB, seed=1)
     if scenario == "dirty-then-free":
         mib = agent.mem_free_kib() // 1024 - SPARE_MIB
         agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2, huge=True)
         agent.call("drop", name="large")
     elif scenario == "fragmented":
-        mib = agent.mem_free_kib() // 1024 - 2 * SPARE_MIB
-        agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2, huge=True)
+        _fill_in_order(agent, huge=True)
         agent.call("thin", name="large", block=HUGE_BLOCK)
     elif scenario == "fragmented-4k":
-        mib = agent.mem_free_kib() // 1024 - 2 * SPARE_MIB
-        agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2)
+        _fill_in_order(agent, huge=False)
         agent.call("thin", name="large", block=PAGE)
     elif scenario == "page-cache":
         file_cache.fill(guest)
+    settle(guest)
+
+
+def _fill_in_order(agent: Agent, huge: bool) -> None:
+    """Fills the memory so that what lies side by side for the guest's process does so in memory.
+
+    Else every second block of the process may be two neighbours out of four in memory: there would
+    be free blocks of twice the size.
+    """
+    mib = agent.mem_free_kib() // 1024 - 2 * SPARE_MIB
+    agent.call("fill", FILL_DEADLINE, name="large", mib=mib, seed=2, huge=huge, in_order=True)
+
+
+def settle(guest: Guest) -> None:
+    """Waits until hardly any free page is in the CPUs' own lists, once these are kept short."""
     hinting.wait_until(
         lambda: hinting.cpu_lists_kib(guest) < FEW_KIB, "free pages settle", SETTLE_DEADLINE
     )
 
 
-def _keep_cpu_lists_short(guest: Guest) -> None:
+def keep_cpu_lists_short(guest: Guest) -> None:
     """Lets the CPUs' own lists of free pages hold as little as the kernel allows.
 
     Otherwise up to 40 MiB for each CPU, more or less by chance, are neither free nor in use when
