@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 
 from tools.coverage import counters, report
 from tools.coverage.module_file import ModuleFile

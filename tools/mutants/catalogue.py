@@ -18,6 +18,8 @@ _FREE_WALK = f"{_KERNEL}/mm/free_walk.rs"
 _PFN_RANGE = f"{_KERNEL}/mm/pfn_range.rs"
 _RUN_SET = f"{_KERNEL}/mm/run_set.rs"
 _PAGE_RUN = f"{_KERNEL}/mm/page_run.rs"
+_ISOLATION = f"{_KERNEL}/mm/isolation.rs"
+_ISOLATED_RUN = f"{_KERNEL}/mm/isolated_run.rs"
 _BALLOON_PAGES = f"{_KERNEL}/mm/balloon.rs"
 _VIRTQUEUE = f"{_KERNEL}/virtio/virtqueue.rs"
 _BITMAP = f"{_DRIVER}/bitmap.rs"
@@ -25,10 +27,12 @@ _BITMAP_REQUEST = f"{_DRIVER}/bitmap_request.rs"
 _CACHE_DROP = f"{_DRIVER}/cache_drop.rs"
 _DEVICE = f"{_DRIVER}/device.rs"
 _HELD = f"{_DRIVER}/held.rs"
+_ISOLATE = f"{_DRIVER}/isolate.rs"
+_ISOLATED = f"{_DRIVER}/isolated.rs"
 _HINT = f"{_DRIVER}/hint.rs"
 _HOLD = f"{_DRIVER}/hold.rs"
 _OUTBOX = f"{_DRIVER}/outbox.rs"
-_PFN_BUFFER = f"{_DRIVER}/pfn_buffer.rs"
+_PAGE_BUFFER = f"{_DRIVER}/page_buffer.rs"
 _ROUNDS = f"{_DRIVER}/rounds.rs"
 _SIZING = f"{_DRIVER}/sizing.rs"
 _STATS = f"{_DRIVER}/stats.rs"
@@ -68,8 +72,8 @@ MUTANTS = (
         "window-ends-with-its-first-part",
         _SCATTER_BITMAP,
         "A window that takes several reports ends with the first one.",
-        "outcome: if self.next < self.end {",
-        "outcome: if start == self.end {",
+        "        if self.next < self.end {",
+        "        if self.next > self.end {",
         _BY_KUNIT,
     ),
     Mutant(
@@ -117,8 +121,8 @@ MUTANTS = (
         "batch-one-too-many",
         _FREE_LIST,
         "One entry more than the limit is visited under a hold of the lock.",
-        "if visited >= limit {",
-        "if visited > limit {",
+        "budget.min(limit.saturating_sub(visited))",
+        "budget.min(limit.saturating_sub(visited).saturating_add(1))",
         _BY_KUNIT,
     ),
     Mutant(
@@ -141,8 +145,8 @@ MUTANTS = (
         "walk-without-budget",
         _FREE_LIST,
         "What others free meanwhile keeps the walk in a list.",
-        "                budget = budget.saturating_sub(1);\n",
-        "",
+        "            let mut budget = budget.wrapping_sub(entries);\n",
+        "            let mut budget = budget;\n",
         _BY_KUNIT,
     ),
     Mutant(
@@ -207,10 +211,51 @@ MUTANTS = (
     ),
     # Pages of the balloon.
     Mutant(
+        "closed-gap-leaves-an-extent",
+        _PAGE_BUFFER,
+        "Two extents that became one are still told as two.",
+        "                self.len = self.len.saturating_sub(1);\n",
+        "",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "extents-of-the-last-buffer",
+        _PAGE_BUFFER,
+        "A buffer that is used again still has the extents that it had.",
+        "            extents.clear();\n        }\n    }\n",
+        "            let _ = extents;\n        }\n    }\n",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "broken-block-counts-twice",
+        f"{_KERNEL}/mm/balloon_blocks.rs",
+        "A block that is broken into single pages is still counted.",
+        "        self.leave(&run);\n        run.into_pages",
+        "        run.into_pages",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "part-of-a-block-is-taken",
+        f"{_KERNEL}/mm/balloon_blocks.rs",
+        "More pages leave the balloon than were asked for.",
+        "                    blocks.push(run);\n                    return None;\n",
+        "                    drop(blocks);\n                    self.leave(&run);\n"
+        "                    return Some(run);\n",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "notifies-of-each-buffer",
+        _SIZING,
+        "The host is notified of every single buffer.",
+        "            per_kick(&queues.inflate),\n",
+        "            1,\n",
+        _BY_KUNIT,
+    ),
+    Mutant(
         "balloon-page-freed-on-entry",
         _BALLOON_PAGES,
         "A page is freed when it is put into the balloon.",
-        "        let page = ManuallyDrop::new(page);\n",
+        "            let page = ManuallyDrop::new(page);\n",
         "",
         _BY_KUNIT,
     ),
@@ -401,15 +446,15 @@ MUTANTS = (
     ),
     Mutant(
         "stale-page-numbers-sent",
-        _PFN_BUFFER,
+        _PAGE_BUFFER,
         "The host is told of all the numbers in a buffer that is not full.",
-        "            .prefix(self.pages.len().saturating_mul(PER_PAGE))\n",
-        "            .prefix(self.pages.len().saturating_mul(PER_PAGE).max(4096))\n",
+        "numbers.prefix(self.pages.len().saturating_mul(PER_PAGE))",
+        "numbers.prefix(self.pages.len().saturating_mul(PER_PAGE).max(4096))",
         _EACH_PAGE_ONCE,
     ),
     Mutant(
         "page-numbers-in-wrong-byte-order",
-        _PFN_BUFFER,
+        _PAGE_BUFFER,
         "Page numbers have the wrong byte order.",
         "*number = dev.to_virtio(first.saturating_add(offset));",
         "*number = dev.to_virtio(first.saturating_add(offset)).swap_bytes();",
@@ -419,8 +464,8 @@ MUTANTS = (
         "inflates-without-notification",
         _SIZING,
         "The host is not told of the pages that it is given.",
-        "        queues.inflate.kick()?;\n        Ok(())\n",
-        "        Ok(())\n",
+        "        unseen.kick(queues)?;\n",
+        "",
         _PROBE,
     ),
     Mutant(
@@ -501,8 +546,8 @@ MUTANTS = (
         "cancel-ignored",
         _BITMAP,
         "A request that is cancelled goes on.",
-        "                self.counters.cancelled.add(1);\n                state.cancel();\n",
-        "                self.counters.cancelled.add(1);\n",
+        "                state.cancel(Ending::Cancelled);\n",
+        "",
         (f"{_OVERTAKING}::test_cancel",),
     ),
     Mutant(
@@ -592,9 +637,60 @@ MUTANTS = (
         "drop-waits-for-ever",
         _CACHE_DROP,
         "The answer waits until all caches are dropped, however long that takes.",
-        "(Monotonic::ktime_get() >= self.deadline).then(",
-        "(Monotonic::ktime_get() < 0).then(",
+        "(now() >= self.deadline).then(",
+        "(now() < 0).then(",
         (f"{_DROP_CACHES}::test_slow_drop_does_not_hold_up_the_answer",),
+    ),
+    # Isolated blocks.
+    Mutant(
+        "isolated-blocks-stay-out",
+        _ISOLATED_RUN,
+        "Isolated blocks are never put back.",
+        "unsafe { bindings::next_putback_free_run(self.range.start(), self.range.pages()) };",
+        "let _ = self.range;",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "isolation-without-a-share",
+        _ISOLATION,
+        "All that a zone can spare is isolated at once.",
+        "let share = spare.checked_shr(self.share_shift).unwrap_or(0);",
+        "let share = spare;",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "isolated-blocks-are-not-counted",
+        _ISOLATED,
+        "What is isolated for a hint is not in the account that the limits are for.",
+        "        self.counters.isolate(pages);\n        Entered {\n            blocks: run,",
+        "        Entered {\n            blocks: run,",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "isolate-does-not-wait",
+        _ISOLATE,
+        "Memory for which there is no room at once is left out instead of waited for.",
+        "Isolated::Short if self.account.pages() > 0 => {",
+        "Isolated::Short if self.account.pages() > usize::MAX - 1 => {",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "isolated-blocks-back-too-early",
+        _BITMAP,
+        "Blocks are put back before the host has returned the report that they are in.",
+        "let buffer = BitmapBuffer::Report(report.seal(header), blocks);",
+        "let report = report.seal(header);\n"
+        "        drop(blocks);\n"
+        "        let buffer = BitmapBuffer::Report(report, None);",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "isolated-report-without-the-flag",
+        _BITMAP_REQUEST,
+        "A report of isolated blocks does not say that they are.",
+        "flags: if self.isolated && status != Status::Cancelled {",
+        "flags: if self.isolated && status == Status::Cancelled {",
+        _BY_KUNIT,
     ),
     # Features and configuration.
     Mutant(
@@ -618,8 +714,8 @@ MUTANTS = (
         "walk-despite-poison",
         _DEVICE,
         "Pages that are not held are hinted at although the guest relies on their content.",
-        "            let refusal = if mm::free_pages_have_content() {\n",
-        "            let refusal = if false && mm::free_pages_have_content() {\n",
+        "        } else if mm::free_pages_have_content() {\n            // A page that the host",
+        "        } else if false && mm::free_pages_have_content() {\n            // A page",
         ("test_walk_refused.py::test_walk_refused[page_poison=1]",),
     ),
     Mutant(
@@ -659,7 +755,7 @@ MUTANTS = (
         "restore-forgets-bitmap",
         _DEVICE,
         "There are no request buffers after a suspend.",
-        "            bitmap.restore(dev)?;\n",
+        "            bitmap.work.restore(dev)?;\n",
         "            let _ = bitmap;\n",
         ("test_bitmap_lifecycle.py::test_in_the_middle[suspend]",),
     ),

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
+
+from tools.guest.results import write_json
 
 CAUGHT = "caught"
 # All of its tests passed.
@@ -41,14 +42,11 @@ class Outcome:
 
 
 def write(path: Path, outcomes: list[Outcome], baseline_s: float) -> None:
-    """All at once, so that no reader sees half a file."""
     report = {
         "baseline_seconds": round(baseline_s, 1),
         "mutants": [asdict(outcome) for outcome in outcomes],
     }
-    partial = path.with_name(f".{path.name}")
-    partial.write_text(json.dumps(report, indent=2) + "\n")
-    partial.replace(path)
+    write_json(path, report)
 
 
 def show(outcomes: list[Outcome], screen: Console) -> None:
