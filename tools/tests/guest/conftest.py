@@ -51,8 +51,8 @@ class Guests:
         console.check([guest.console_log for guest in self._started], self._allowed)
 
 
-def _empty_logs(name: str) -> Path:
-    directory = paths.LOGS / re.sub(r"[^\w.-]+", "-", name).strip("-")
+def _empty_logs(request: pytest.FixtureRequest, name: str) -> Path:
+    directory = paths.LOGS / request.path.stem / re.sub(r"[^\w.-]+", "-", name).strip("-")
     shutil.rmtree(directory, ignore_errors=True)
     directory.mkdir(parents=True)
     return directory
@@ -68,8 +68,8 @@ def _checked(factory: Guests) -> Iterator[Guests]:
 
 @pytest.fixture
 def logs(request: pytest.FixtureRequest) -> Path:
-    """build/logs/<test>/, empty."""
-    return _empty_logs(request.node.name)
+    """build/logs/<file>/<test>/, empty."""
+    return _empty_logs(request, request.node.name)
 
 
 @pytest.fixture
@@ -81,7 +81,7 @@ def guests(logs: Path) -> Iterator[Guests]:
 @pytest.fixture(scope="module")
 def shared(request: pytest.FixtureRequest) -> Iterator[Guests]:
     """The same for guests that all tests of a file use, one after the other."""
-    yield from _checked(Guests(_empty_logs(Path(request.node.name).stem)))
+    yield from _checked(Guests(_empty_logs(request, "shared")))
 
 
 @pytest.fixture(scope="session")
@@ -107,7 +107,15 @@ def driver(request: pytest.FixtureRequest) -> drivers.Driver:
     return drivers.ALL[request.config.getoption("--driver")]
 
 
-@pytest.fixture(params=[drivers.HOLD, drivers.WALK], ids=lambda driver: driver.name)
+@pytest.fixture(
+    params=[drivers.HOLD, drivers.WALK, drivers.ISOLATE], ids=lambda driver: driver.name
+)
 def ours(request: pytest.FixtureRequest) -> drivers.Driver:
     """Our driver in each strategy."""
+    return request.param
+
+
+@pytest.fixture(params=[drivers.HOLD, drivers.WALK], ids=lambda driver: driver.name)
+def not_isolating(request: pytest.FixtureRequest) -> drivers.Driver:
+    """The same where test_isolate.py and test_isolate_lifecycle.py have it quicker for isolate."""
     return request.param

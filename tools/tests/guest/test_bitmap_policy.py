@@ -10,12 +10,13 @@ from tools.guest import bitmap, drivers, hinting
 from tools.guest.errors import ToolError
 
 HINTING = 3
-OFF = [
-    replace(drivers.HOLD, parameters="free_page_bitmap=0"),
-    drivers.HOLD,
-    drivers.WALK,
-    drivers.C,
-]
+OFF = {
+    "off": replace(drivers.HOLD, parameters="free_page_bitmap=0"),
+    "hold": drivers.HOLD,
+    "walk": drivers.WALK,
+    "isolate": drivers.ISOLATE,
+    "c": drivers.C,
+}
 
 
 def _start(guests, machine, name="guest", **changes):
@@ -28,7 +29,7 @@ def _said(guest):
     return [re.sub(r"^\[[^]]*\] ", "", line) for line in lines]
 
 
-@pytest.mark.parametrize("driver", OFF, ids=["off", "hold", "walk", "c"])
+@pytest.mark.parametrize("driver", OFF.values(), ids=OFF)
 def test_hinting_is_taken_without_it(guests, machine, driver):
     """The guest's policy does not want the bitmap, or the driver does not know it."""
     guest = _start(guests, machine)
@@ -64,7 +65,7 @@ def test_bitmap_is_taken_first(guests, machine):
 
 @pytest.mark.parametrize("option", ["init_on_free=1", "page_poison=1"])
 def test_refused_if_free_pages_have_content(guests, machine, option):
-    """A page that is skipped comes back with another content. Hinting by `hold` goes on."""
+    """A page that is skipped comes back with another content. Hinting goes on, by `hold`."""
     guest = _start(guests, machine, append=(option,))
     drivers.BITMAP.load(guest)
     assert drivers.features(guest) & {HINTING, bitmap.FEATURE} == {HINTING}

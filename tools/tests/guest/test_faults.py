@@ -9,7 +9,16 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import balloon, contents, drivers, faults, hinting, paths, situations, stats
+from tools.guest import (
+    balloon,
+    contents,
+    drivers,
+    faults,
+    hinting,
+    paths,
+    situations,
+    stats,
+)
 from tools.guest.initramfs import MODULES
 from tools.guest.machine import Balloon
 

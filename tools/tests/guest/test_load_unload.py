@@ -23,24 +23,26 @@ def _cycles(guest, driver):
         migration.cancel(guest)
 
 
-def test_memory_comes_back(guests, machine, ours):
+def test_memory_comes_back(guests, machine, not_isolating):
     guest = guests.start(machine)
     # Rounds that are still going on when the module is removed.
-    ours = replace(ours, parameters=f"{ours.parameters} free_page_hint_order=0")
+    driver = replace(
+        not_isolating, parameters=f"{not_isolating.parameters} free_page_hint_order=0"
+    )
     hinting.scatter_free_memory(guest, mib=512)
-    ours.load(guest)
+    driver.load(guest)
     guest.agent.run("rmmod virtio_balloon_rs")
     free = hinting.free_kib(guest)
-    _cycles(guest, ours)
+    _cycles(guest, driver)
     hinting.wait_for_free(guest, free)
 
 
-def test_nothing_leaks(guests, machine, ours):
+def test_nothing_leaks(guests, machine, not_isolating):
     guest = guests.start(replace(machine, append=("kmemleak=on",)))
     agent = guest.agent
     # What the boot leaves behind is not ours.
     agent.run(f"echo scan > {KMEMLEAK}; echo clear > {KMEMLEAK}", deadline=200)
-    _cycles(guest, ours)
+    _cycles(guest, not_isolating)
     # kmemleak reports what it finds twice, and nothing younger than some seconds.
     for _ in range(2):
         time.sleep(6)

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import bitmap, drivers, migration
+from tools.guest import bitmap, drivers, isolation, migration
 
 HOPS = 2
 
@@ -56,4 +56,6 @@ def test_contents_survive(guests, machine, driver):
         assert bitmap.report(guest)["free-blocks"] > 0
     elif driver.is_rust:
         assert drivers.counter(guest, "requests") >= HOPS
+        assert drivers.counters(guest)["strategy"] == driver.name.removeprefix("rust-")
         assert drivers.counter(guest, "held_pages") == 0
+        isolation.wait_until_put_back(guest)

@@ -6,7 +6,8 @@ from dataclasses import replace
 from tools.guest import drivers, hinting
 
 
-def test_round(guests, machine, ours):
+def test_round(guests, machine, not_isolating):
+    ours = not_isolating
     guest = guests.start(machine)
     ours.load(guest)
     agent = guest.agent
@@ -52,10 +53,10 @@ def test_hold_leaves_a_reserve(guests, machine):
     assert lowest > reserve * 3 // 4
 
 
-def test_more_rounds(guests, machine, ours):
+def test_more_rounds(guests, machine, not_isolating):
     """Each request gets its own round, with pages in it."""
     guest = guests.start(machine)
-    ours.load(guest)
+    not_isolating.load(guest)
     first = hinting.one_round(guest)
     for _ in range(5):
         again = hinting.one_round(guest)

@@ -1,17 +1,25 @@
 # SPDX-License-Identifier: GPL-2.0
-"""A short share of `make soak`: migrations to and fro under churn, with the host meddling.
-Check kernel, patched QEMU."""
+"""A short share of `make soak` and `make soak-discard`: migrations to and fro, and free memory that
+is discarded, under churn, with the host meddling. Check kernel, patched QEMU."""
 
 import pytest
 
 from tools.guest import drivers
-from tools.soak import cases, chain
+from tools.soak import cases, chain, discard
 
 ROUNDS = 3
 SEED = 4
-SAFE = [drivers.BITMAP_DROP.name, drivers.HOLD.name]
+# Of isolate the harder order only, to save time; `make soak` has both.
+SAFE = [
+    (drivers.BITMAP_DROP.name, True),
+    (drivers.BITMAP_DROP.name, False),
+    (drivers.HOLD.name, True),
+    (drivers.HOLD.name, False),
+    (drivers.ISOLATE.name, True),
+]
 # Rounds in which pages are lost if there is anything that loses them.
 ENOUGH = 30
+DISCARDS = 12
 
 
 def _run(name, late, machine, logs, rounds):
@@ -21,8 +29,9 @@ def _run(name, late, machine, logs, rounds):
     return outcome
 
 
-@pytest.mark.parametrize("late", [True, False], ids=["late", "early"])
-@pytest.mark.parametrize("name", SAFE)
+@pytest.mark.parametrize(
+    ("name", "late"), SAFE, ids=[f"{name}-{'late' if late else 'early'}" for name, late in SAFE]
+)
 def test_every_page_is_right(machine, logs, name, late):
     outcome = _run(name, late, machine, logs, ROUNDS)
     assert outcome.right, outcome
@@ -35,3 +44,11 @@ def test_unheld_hints_lose_pages(machine, logs):
     """The control: without it, late re-arming might be no harder than TCG's own order."""
     outcome = _run(drivers.WALK.name, True, machine, logs, ENOUGH)
     assert outcome.lost, "no page was lost: the tests above show nothing"
+
+
+def test_discarded_memory_was_free(machine, logs):
+    outcome = discard.run(machine, DISCARDS, SEED, logs)
+    print(outcome)
+    assert outcome.right, outcome
+    assert outcome.rounds == DISCARDS
+    assert outcome.discarded_bytes > DISCARDS * machine.memory_mib << 18

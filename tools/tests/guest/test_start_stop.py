@@ -9,10 +9,10 @@ from tools.guest import drivers, hinting, migration
 CYCLES = 200
 
 
-def test_start_stop(guests, machine, ours):
+def test_start_stop(guests, machine, not_isolating):
     guest = guests.start(replace(machine, memory_mib=2048))
     # Single pages, and many of them, so that most rounds are cut short.
-    guest.insmod(drivers.RUST_MODULE, f"{ours.parameters} free_page_hint_order=0")
+    guest.insmod(drivers.RUST_MODULE, f"{not_isolating.parameters} free_page_hint_order=0")
     hinting.scatter_free_memory(guest, mib=1536)
     hinting.one_round(guest)
     free = hinting.free_kib(guest)

@@ -26,14 +26,14 @@ def _guest_with_balloon(guests, machine, driver):
     return guest, hinting.free_kib(guest)
 
 
-def test_unplug_after_round(guests, machine, ours):
-    guest, free = _guest_with_balloon(guests, machine, ours)
+def test_unplug_after_round(guests, machine, not_isolating):
+    guest, free = _guest_with_balloon(guests, machine, not_isolating)
     with hinting.round_done(guest):
         _unplug(guest, free)
 
 
-def test_unplug_during_round(guests, machine, ours):
-    guest, free = _guest_with_balloon(guests, machine, ours)
+def test_unplug_during_round(guests, machine, not_isolating):
+    guest, free = _guest_with_balloon(guests, machine, not_isolating)
     hinting.start(guest)
     time.sleep(0.01)
     _unplug(guest, free)

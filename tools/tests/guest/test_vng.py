@@ -65,5 +65,5 @@ def test_vng(logs):
     text = log.read_text(errors="replace")
     # Not vng's exit code: without udev on the host it is 255 whatever the script did.
     assert "everything worked" in text, text[-3000:]
-    assert "strategy: hold" in text, text[-3000:]
+    assert "strategy: isolate" in text, text[-3000:]
     console.check([log])
