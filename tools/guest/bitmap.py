@@ -229,6 +229,18 @@ def counter(guest: Guest, name: str) -> int:
     return drivers.counter(guest, name, _COUNTERS)
 
 
+def wait_until_taken(guest: Guest, before: int) -> None:
+    """Returns as soon as the driver counts more than `before` requests.
+
+    It is the guest that looks: a look from outside would take longer than many a request.
+    """
+    guest.agent.run(
+        f"n=0; until [ $n -gt {before} ]; do"
+        " while read name n; do [ $name != requests: ] || break; done"
+        f" < {_COUNTERS}; done"
+    )
+
+
 def accepted(guest: Guest) -> bool:
     """Whether the driver took the feature."""
     return FEATURE in drivers.features(guest)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0
 """Options and markers of all tests. Fixtures are in the folders below."""
 
+import os
 import sys
 from pathlib import Path
 
@@ -12,6 +13,8 @@ from tools.guest import drivers, paths, patience
 
 # Under TCG the kasan kernel is about this much slower than the check kernel.
 SLOWER = {"check": 1, "kasan": 6}
+# So is a guest beside which another file's guests run (pytest-xdist).
+SLOWER_BESIDE_OTHERS = 2
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -33,4 +36,5 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "kasan: part of `make check-kasan`, too")
     flavour = config.getoption("--flavour")
     assert flavour in paths.KERNELS
-    patience.set_factor(SLOWER[flavour])
+    others = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1
+    patience.set_factor(SLOWER[flavour] * (SLOWER_BESIDE_OTHERS if others else 1))

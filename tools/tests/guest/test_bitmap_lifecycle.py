@@ -19,7 +19,7 @@ from tools.guest import (
 
 # A page for each hold of the lock, of memory in single pages: that takes seconds.
 SLOW = replace(drivers.BITMAP, parameters="free_page_bitmap=1 free_page_walk_batch=1")
-ATTEMPTS = 5
+ATTEMPTS = 30
 SCATTERED_MIB = 512
 
 
@@ -82,9 +82,7 @@ def _begin(guest, ask=bitmap.ask, under_way=lambda last: True):
     for _ in range(ATTEMPTS):
         taken = bitmap.counter(guest, "requests")
         number = ask(guest, order=0)
-        hinting.wait_until(
-            lambda: bitmap.counter(guest, "requests") > taken, "the driver takes the request"
-        )
+        bitmap.wait_until_taken(guest, taken)
         while (last := bitmap.query(guest)["last"])["status"] == "in-progress":
             if under_way(last):
                 return number

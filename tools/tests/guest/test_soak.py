@@ -20,11 +20,14 @@ SAFE = [
 # Rounds in which pages are lost if there is anything that loses them.
 ENOUGH = 30
 DISCARDS = 12
+# Runs in which a report comes in time for a migration to skip something, with all that the host does
+# to prevent it.
+RUNS = 4
 
 
-def _run(name, late, machine, logs, rounds):
+def _run(name, late, machine, logs, rounds, seed=SEED):
     case = cases.Case(cases.DRIVERS[name], late)
-    outcome = chain.run(case, machine, rounds, SEED, logs)
+    outcome = chain.run(case, machine, rounds, seed, logs)
     print(outcome)
     return outcome
 
@@ -33,11 +36,13 @@ def _run(name, late, machine, logs, rounds):
     ("name", "late"), SAFE, ids=[f"{name}-{'late' if late else 'early'}" for name, late in SAFE]
 )
 def test_every_page_is_right(machine, logs, name, late):
-    outcome = _run(name, late, machine, logs, ROUNDS)
-    assert outcome.right, outcome
-    assert outcome.rounds == ROUNDS
-    if outcome.case.driver.bitmap:
-        assert outcome.skipped_bytes > 0
+    for seed in range(SEED, SEED + RUNS):
+        outcome = _run(name, late, machine, logs, ROUNDS, seed)
+        assert outcome.right, outcome
+        assert outcome.rounds == ROUNDS
+        if not outcome.case.driver.bitmap or outcome.skipped_bytes > 0:
+            return
+    raise AssertionError(f"nothing was skipped in {RUNS} runs")
 
 
 def test_unheld_hints_lose_pages(machine, logs):

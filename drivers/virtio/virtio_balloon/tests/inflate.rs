@@ -198,7 +198,7 @@ mod tests {
         let managed = managed_pages();
         host.device.set_eager(BOTH);
         host.set_target(u32::MAX);
-        // Memory may be short for a moment long before; then it goes on.
+        // The host is notified once memory is short, and most of the pages count after that only.
         host.wait_until(|| {
             let given = host.counter(|c| c.pages.get())?;
             Ok(host.counter(|c| c.retries.get())? > 0 && given > managed as u64 / 4)
