@@ -87,10 +87,10 @@ def stop_midway(guest: Guest, mib: int, attempts: int = 10) -> None:
         while abs(actual_bytes(guest) - start) < eighth:
             if time.monotonic() > end:
                 raise ToolError(f"{guest.name}: the balloon does not move")
-        guest.monitor.command("stop")
+        guest.stand_still()
         if actual_bytes(guest) != mib * MIB:
             return
-        guest.monitor.command("cont")
+        guest.cont()
         inflate_to(guest, start // MIB)
     raise ToolError(f"{guest.name}: could not be stopped on the way to {mib} MiB")
 

@@ -235,9 +235,8 @@ def wait_until_taken(guest: Guest, before: int) -> None:
     It is the guest that looks: a look from outside would take longer than many a request.
     """
     guest.agent.run(
-        f"n=0; until [ $n -gt {before} ]; do"
-        " while read name n; do [ $name != requests: ] || break; done"
-        f" < {_COUNTERS}; done"
+        f"set -- {_COUNTERS}; n=0; until [ $n -gt {before} ]; do"
+        " while read name n; do [ $name != requests: ] || break; done < $1 || exit; done"
     )
 
 

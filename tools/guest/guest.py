@@ -133,8 +133,12 @@ class Guest:
             raise ToolError(f"{why}\n{console.tail(self.console_log)}") from error
         coverage.begin(self.insmod)
 
+    def stand_still(self) -> None:
+        """Stops all its CPUs until `cont()`."""
+        self.monitor.command("stop")
+
     def cont(self) -> None:
-        """Lets a guest run that was started `paused`."""
+        """Lets a guest run that stands still or was started `paused`."""
         self.monitor.command("cont")
 
     def reboot(self, deadline: float = 120.0) -> None:

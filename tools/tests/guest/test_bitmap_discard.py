@@ -132,7 +132,7 @@ def test_snapshot_is_smaller(guest, logs):
     for name in ("before", "after"):
         if name == "after":
             bitmap.discard(guest)
-        guest.monitor.command("stop")
+        guest.stand_still()
         snapshot = logs / name
         migration.to_uri(guest, f"file:{snapshot}")
         sizes.append(snapshot.stat().st_size >> 20)
@@ -172,7 +172,7 @@ def test_pause_ends_it(guest):
     """A guest that is stopped keeps what it has, and takes the blocks back when it runs."""
     for _ in range(5):
         number = bitmap.ask_to_discard(guest, order=0)
-        guest.monitor.command("stop")
+        guest.stand_still()
         guest.cont()
         last = bitmap.ended(guest, number)
         assert last["status"] in ("done", "cancelled"), last

@@ -188,9 +188,9 @@ def test_no_request_is_lost_by_a_pause(guests, machine):
     """The host asks a guest that is stopped; it answers as soon as it runs."""
     guest = guests.start(replace(machine, memory_mib=512, balloon=drivers.BITMAP.balloon()))
     drivers.BITMAP.load(guest)
-    guest.monitor.command("stop")
+    guest.stand_still()
     number = bitmap.ask(guest, order=9)
-    guest.monitor.command("cont")
+    guest.cont()
     hinting.wait_until(
         lambda: bitmap.query(guest)["last"]["status"] == "done", "the request is answered"
     )

@@ -30,7 +30,7 @@ def test_stop_and_cont(guests, machine, driver):
             guest.cont()
             balloon.wait_for_actual(guest, mib)
     # A target that is set while the guest cannot hear of it.
-    guest.monitor.command("stop")
+    guest.stand_still()
     balloon.set_remaining(guest, REMAINING_MIB)
     guest.cont()
     balloon.wait_for_actual(guest, REMAINING_MIB)
@@ -94,7 +94,7 @@ def test_target_gone_after_reset(guests, machine, driver):
     """
     guest = _start(guests, machine, driver)
     balloon.inflate_to(guest, REMAINING_MIB)
-    guest.monitor.command("stop")
+    guest.stand_still()
     balloon.deflate(guest)
     guest.monitor.command("system_reset")
     guest.cont()

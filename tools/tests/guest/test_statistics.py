@@ -187,8 +187,8 @@ def test_polling_stopped_guest(guests, machine, driver):
     stats.poll(guest, 1)
     for _ in range(2):
         last = stats.wait_for_update(guest, stats.read(guest).last_update).last_update
-        guest.monitor.command("stop")
-        guest.monitor.command("cont")
+        guest.stand_still()
+        guest.cont()
         stats.wait_for_update(guest, last)
     guest.reboot()
     driver.load(guest)
