@@ -33,3 +33,22 @@ pub mod workqueue;
     reason = "used by `pr_*!`, which not every configuration calls here"
 )]
 const __LOG_PREFIX: &[u8] = b"rust_kernel\0";
+
+/// The module that this crate is part of.
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+struct LocalModule;
+
+#[cfg(CONFIG_RUST_KERNEL_NEXT_KUNIT_TEST)]
+impl ModuleMetadata for LocalModule {
+    const NAME: &'static str::CStr = c"rust_kernel";
+
+    const THIS_MODULE: ThisModule = {
+        extern "C" {
+            // A `struct module`, of which only the address matters.
+            static __this_module: u8;
+        }
+
+        // SAFETY: The kernel makes it as it loads the module, and it is there as long as that is.
+        unsafe { ThisModule::from_ptr((&raw const __this_module).cast_mut().cast()) }
+    };
+}

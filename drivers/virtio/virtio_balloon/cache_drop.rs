@@ -13,6 +13,7 @@ use kernel::{
         Caches,
         MemInfo, //
     },
+    module::this_module,
     prelude::*,
     sync::{
         atomic::{
@@ -142,14 +143,18 @@ impl DropPolicy {
             begun: now,
             deadline: now.saturating_add(i64::from(self.wait_ms).saturating_mul(1_000_000)),
         };
-        thread::run_detached(c"virtio-balloon-drop", move || {
-            let state = match mm::drop_caches(caches) {
-                Ok(()) => SUCCEEDED,
-                Err(_) => FAILED,
-            };
-            RUNNING.store(false, Release);
-            progress.state.store(state, Release);
-        })?;
+        thread::run_detached(
+            this_module::<crate::LocalModule>(),
+            c"virtio-balloon-drop",
+            move || {
+                let state = match mm::drop_caches(caches) {
+                    Ok(()) => SUCCEEDED,
+                    Err(_) => FAILED,
+                };
+                RUNNING.store(false, Release);
+                progress.state.store(state, Release);
+            },
+        )?;
         Ok(dropping)
     }
 }

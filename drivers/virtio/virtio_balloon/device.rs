@@ -15,6 +15,7 @@ use kernel::{
         PageReporting,
         ShrinkerRegistration, //
     },
+    module::this_module,
     pm::SleepNotifier,
     prelude::*,
     str::CString,
@@ -342,7 +343,10 @@ impl Balloon {
         if !dev.has_feature(REPORTING) {
             return Ok(None);
         }
-        let queue = Arc::new(queues.take_report_queue(REPORTING_VQ)?, GFP_KERNEL)?;
+        let queue = Arc::new(
+            queues.take_report_queue(REPORTING_VQ, this_module::<crate::LocalModule>())?,
+            GFP_KERNEL,
+        )?;
         let capacity = queue.size(dev)?;
         let _sleep = ReportSleep::watch(dev, queue.clone())?;
         let reporter = Reporter {

@@ -3,7 +3,8 @@
 //! A virtqueue for free page reporting.
 
 use crate::{
-    bindings, device,
+    bindings,
+    device,
     mm::ReportedPages,
     prelude::*,
     sync::{
@@ -15,6 +16,7 @@ use crate::{
         Arc,
         Event, //
     },
+    ThisModule, //
 };
 use core::ptr::NonNull;
 
@@ -57,6 +59,8 @@ pub struct ReportQueue {
     queue: Arc<Virtqueue<Lent>>,
     /// What nobody ever signals.
     never: Pin<KBox<Event>>,
+    /// What has to stay if a report never returns.
+    module: &'static ThisModule,
     /// No report may begin: the machine is about to go to sleep.
     paused: AtomicFlag,
 }
@@ -100,8 +104,8 @@ impl ReportQueue {
                 if self.is_stuck() {
                     // The kernel would put the blocks back into use. That goes on sleeping even
                     // if the module goes: nothing of it is looked at any more.
-                    // SAFETY: May be called from any context.
-                    unsafe { bindings::next_pin_module() };
+                    // SAFETY: May be called from any context. The module is there, as it runs this.
+                    unsafe { bindings::next_pin_module(self.module.as_ptr()) };
                     self.never.wait_idle();
                 }
                 return Err(ENODEV);
@@ -139,9 +143,16 @@ impl ReportQueue {
 
 impl Virtqueues<'_, '_> {
     /// Takes the virtqueue at an index for free page reporting; see [`Virtqueues::take`].
-    pub fn take_report_queue(&mut self, index: usize) -> Result<ReportQueue> {
+    ///
+    /// The module is the driver's.
+    pub fn take_report_queue(
+        &mut self,
+        index: usize,
+        module: &'static ThisModule,
+    ) -> Result<ReportQueue> {
         Ok(ReportQueue {
             queue: self.take(index)?,
+            module,
             never: KBox::pin_init(Event::new(), GFP_KERNEL)?,
             paused: AtomicFlag::new(false),
         })
