@@ -12,12 +12,15 @@
 /* Ordinary functions of the module, so bindgen and the compiler see the same thing. */
 #define __rust_helper
 
+#include "balloon.c"
+#include "completion.c"
 #include "drop_caches.c"
 #include "fault.c"
 #include "isolation.c"
-#include "mm.c"
+#include "kthread.c"
+#include "mmzone.c"
 #include "mock.c"
+#include "page_alloc.c"
 #include "pm.c"
-#include "sync.c"
-#include "thread.c"
 #include "virtio.c"
+#include "vmstat.c"

@@ -2,22 +2,7 @@
 
 #include <linux/balloon.h>
 #include <linux/errno.h>
-#include <linux/memory_hotplug.h>
-#include <linux/mm.h>
 #include <linux/mmzone.h>
-
-/* The zone of a page frame, or NULL for one without a page that is online. */
-__rust_helper struct zone *rust_helper_next_pfn_zone(unsigned long pfn)
-{
-	struct page *page = pfn_to_online_page(pfn);
-
-	return page ? page_zone(page) : NULL;
-}
-
-__rust_helper unsigned long rust_helper_next_high_wmark_pages(struct zone *zone)
-{
-	return high_wmark_pages(zone);
-}
 
 /*
  * Only kernels with tools/kernel/patches have the two functions. Upstream, these would be the empty

@@ -58,7 +58,7 @@ LAYERS = (
                                     "mm/oom.rs"), 3),
     )),
     Layer("C: inline functions and macros, headers for bindgen", "rust/", "#f7eed3", (
-        Box("helpers", ("helpers/virtio.c  helpers/mm.c", "helpers/isolation.c  helpers/pm.c"), 6),
+        Box("helpers", ("helpers/virtio.c  helpers/mmzone.c", "helpers/isolation.c  helpers/pm.c"), 6),
         Box("bindings", ("bindings/bindings_helper.h",), 6),
     )),
     Layer("Kernel", "", "#ececec", (

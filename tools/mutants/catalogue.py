@@ -602,7 +602,7 @@ MUTANTS = (
     ),
     Mutant(
         "memory-end-one-short",
-        f"{_HELPERS}/mm.c",
+        f"{_HELPERS}/mmzone.c",
         "The last page frame of a zone is taken for one behind it.",
         "\treturn zone_end_pfn(zone);\n",
         "\treturn zone_end_pfn(zone) - 1;\n",
