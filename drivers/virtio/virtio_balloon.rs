@@ -35,6 +35,8 @@ mod clock;
 mod counters;
 #[path = "virtio_balloon/device.rs"]
 mod device;
+#[path = "virtio_balloon/events.rs"]
+mod events;
 #[path = "virtio_balloon/failure.rs"]
 mod failure;
 #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]

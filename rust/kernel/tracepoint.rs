@@ -16,8 +16,7 @@ use crate::{
 };
 
 /// What a tracepoint can have as an argument.
-#[cfg_attr(not(CONFIG_TRACEPOINTS), allow(dead_code))]
-pub(crate) trait Argument {
+pub trait Argument {
     /// Its type in C.
     type Raw;
 
@@ -57,6 +56,7 @@ impl Argument for ZoneName {
 /// should be called with a spinlock held: what is to be told of a hold is told after it.
 ///
 /// Without `CONFIG_TRACEPOINTS` nothing of it is left in the callers.
+#[macro_export]
 macro_rules! tracepoints {
     ($(
         $(#[doc = $doc:literal])*
@@ -118,4 +118,5 @@ macro_rules! tracepoints {
     )*};
 }
 
-pub(crate) use tracepoints;
+#[doc(inline)]
+pub use tracepoints;

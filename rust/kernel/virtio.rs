@@ -30,7 +30,6 @@
 //! [`include/linux/virtio_config.h`](srctree/include/linux/virtio_config.h)
 
 mod access;
-pub mod balloon_events;
 mod buffer;
 mod bus_device;
 mod config;

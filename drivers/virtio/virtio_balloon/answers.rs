@@ -21,18 +21,6 @@ use kernel::{
         Arc,
         Mutex, //
     },
-    virtio::balloon_events::{
-        CacheDrop,
-        Ending,
-        Hint,
-        Kind,
-        Mode,
-        Report,
-        RequestBegin,
-        RequestEnd,
-        RequestSeen,
-        WalkBatch, //
-    }, //
 };
 
 use crate::{
@@ -45,6 +33,18 @@ use crate::{
         elapsed,
         now, //
     }, //
+    events::{
+        CacheDrop,
+        Ending,
+        Hint,
+        Kind,
+        Mode,
+        Report,
+        RequestBegin,
+        RequestEnd,
+        RequestSeen,
+        WalkBatch, //
+    },
 };
 
 /// The answers of a device to one kind of request.

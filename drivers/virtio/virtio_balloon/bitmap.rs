@@ -46,10 +46,6 @@ use kernel::{
     time::Msecs,
     virtio::{
         self,
-        balloon_events::{
-            Ending,
-            Mode, //
-        },
         Buffer,
         DeviceWorkItem,
         InBuffer,
@@ -85,6 +81,10 @@ use crate::{
         Dropping, //
     },
     counters::BitmapCounters,
+    events::{
+        Ending,
+        Mode, //
+    },
     failure,
     isolated::{
         Entered,

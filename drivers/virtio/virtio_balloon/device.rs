@@ -22,7 +22,6 @@ use kernel::{
     sync::Arc,
     virtio::{
         self,
-        balloon_events::Kind,
         ConfigField,
         DeviceAccess,
         DeviceWork,
@@ -51,6 +50,7 @@ use crate::{
         BitmapCounters,
         HintCounters, //
     },
+    events::Kind,
     held::HeldPages,
     hint::Hinting,
     isolated::IsolatedPages,

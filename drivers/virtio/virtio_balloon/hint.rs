@@ -26,7 +26,6 @@ use kernel::{
     },
     virtio::{
         self,
-        balloon_events::Ending,
         ConfigField,
         DeviceWorkItem,
         OutBuffer,
@@ -44,6 +43,7 @@ use crate::{
         Answers, //
     },
     counters::HintCounters,
+    events::Ending,
     failure,
     held::HeldPages,
     hold::Hold,

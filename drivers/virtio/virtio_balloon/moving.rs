@@ -12,19 +12,17 @@ use kernel::{
     mm::BalloonPage,
     prelude::*,
     time::Msecs,
-    virtio::{
-        self,
-        balloon_events::{
-            GiveUp,
-            Wait, //
-        }, //
-    }, //
+    virtio, //
 };
 
 use crate::{
     clock::{
         elapsed,
         now, //
+    },
+    events::{
+        GiveUp,
+        Wait, //
     },
     page_buffer::{
         PageBuffer,

@@ -10,10 +10,6 @@ use kernel::{
         Delta,
         Msecs, //
     },
-    virtio::balloon_events::{
-        GiveUp,
-        Wait, //
-    }, //
 };
 
 use crate::{
@@ -21,6 +17,10 @@ use crate::{
         after,
         elapsed,
         now, //
+    },
+    events::{
+        GiveUp,
+        Wait, //
     },
     page_buffer::{
         Purpose,

@@ -15,10 +15,6 @@ use kernel::{
     prelude::*,
     virtio::{
         self,
-        balloon_events::{
-            Deflate,
-            Inflate, //
-        },
         Buffer,
         OutBuffer,
         Segment, //
@@ -31,6 +27,10 @@ use zerocopy_derive::{
 };
 
 use crate::{
+    events::{
+        Deflate,
+        Inflate, //
+    },
     policy::DEFAULT_ORDER,
     target::{
         first_balloon_pfn,
@@ -38,7 +38,7 @@ use crate::{
     },
 };
 
-pub(crate) use kernel::virtio::balloon_events::{
+pub(crate) use crate::events::{
     Format,
     Purpose, //
 };

@@ -14,7 +14,6 @@ use kernel::{
     prelude::*,
     sync::Arc,
     virtio::{
-        balloon_events::Reporting,
         DeviceAccess,
         ReportQueue, //
     }, //
@@ -26,6 +25,7 @@ use crate::{
         now, //
     },
     counters::BalloonCounters, //
+    events::Reporting,
 };
 
 /// Reports free blocks to the host.

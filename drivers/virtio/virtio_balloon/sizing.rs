@@ -46,13 +46,6 @@ use kernel::{
     },
     virtio::{
         self,
-        balloon_events::{
-            Deflate,
-            GiveUp,
-            Inflate,
-            Size,
-            Wait, //
-        },
         ConfigField,
         DeviceAccess,
         DeviceWorkItem,
@@ -77,6 +70,13 @@ use crate::{
         Silence, //
     },
     counters::BalloonCounters,
+    events::{
+        Deflate,
+        GiveUp,
+        Inflate,
+        Size,
+        Wait, //
+    },
     failure,
     moving::{
         self,

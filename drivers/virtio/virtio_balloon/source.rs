@@ -12,7 +12,6 @@ use kernel::{
     },
     page::PAGE_SIZE,
     virtio::{
-        balloon_events::Mode,
         Buffer,
         OutBuffer,
         Segment, //
@@ -21,6 +20,7 @@ use kernel::{
 
 use crate::{
     answers::Answer,
+    events::Mode,
     hold::Hold,
     isolate::Isolate,
     isolated::Entered,

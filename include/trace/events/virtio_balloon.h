@@ -18,7 +18,7 @@
 #include <linux/types.h>
 
 /*
- * The numbers are those of the enums in rust/kernel/virtio/balloon_events.rs, and of
+ * The numbers are those of the enums in drivers/virtio/virtio_balloon/events.rs, and of
  * include/uapi/linux/virtio_balloon_bitmap.h for the status of a report and the result of a drop.
  */
 #define show_virtio_balloon_kind(kind)			\

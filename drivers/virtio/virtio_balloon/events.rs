@@ -9,7 +9,7 @@
 //! C header:
 //! [`include/trace/events/virtio_balloon.h`](srctree/include/trace/events/virtio_balloon.h)
 
-use crate::{
+use kernel::{
     fmt,
     mm::ZoneName,
     prelude::*,
@@ -30,7 +30,7 @@ macro_rules! numbered {
         $(#[doc = $doc])*
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         #[repr(u32)]
-        pub enum $Name {
+        pub(crate) enum $Name {
             $($(#[doc = $variant_doc])* $Variant = $number,)*
         }
 
