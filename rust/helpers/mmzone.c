@@ -43,6 +43,17 @@ __rust_helper unsigned long rust_helper_next_zone_managed_pages(struct zone *zon
 	return zone_managed_pages(zone);
 }
 
+/* Both change as memory is plugged and unplugged. */
+__rust_helper unsigned long rust_helper_next_zone_start_pfn(struct zone *zone)
+{
+	return READ_ONCE(zone->zone_start_pfn);
+}
+
+__rust_helper unsigned long rust_helper_next_zone_present_pages(struct zone *zone)
+{
+	return READ_ONCE(zone->present_pages);
+}
+
 /* The page frame after the last one that the zone may have. */
 __rust_helper unsigned long rust_helper_next_zone_end_pfn(struct zone *zone)
 {

@@ -95,6 +95,13 @@ impl FreeWalk {
         &self.stats
     }
 
+    /// Returns the zone that the walk is in.
+    ///
+    /// It comes into each with a [`FreeWalk::batch`] that takes no lock.
+    pub fn zone(&self) -> Option<Zone> {
+        self.zone.as_ref().map(|(zone, _)| *zone)
+    }
+
     /// Returns what came of the last [`FreeWalk::batch`], unless that was without the lock.
     pub fn last_hold(&self) -> Option<&LockHold> {
         self.last_hold.as_ref()

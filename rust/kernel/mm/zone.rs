@@ -5,8 +5,9 @@
 //! C header: [`include/linux/mmzone.h`](srctree/include/linux/mmzone.h)
 
 use crate::{
-    bindings, container_of,
+    bindings, container_of, fmt,
     prelude::*,
+    str::BStr,
     sync::lock::{
         spinlock::SpinLockIrqBackend,
         Guard,
@@ -191,6 +192,23 @@ impl Zone {
         ZoneName(unsafe { (*self.0.as_ptr()).name })
     }
 
+    /// Returns the first page frame that the zone may have.
+    ///
+    /// It may change as memory is plugged and unplugged.
+    pub fn start_pfn(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid. A value that changes meanwhile is one
+        // that the kernel's own readers live with.
+        unsafe { bindings::next_zone_start_pfn(self.0.as_ptr()) }
+    }
+
+    /// Returns the number of pages that there are between [`Zone::start_pfn`] and
+    /// [`Zone::end_pfn`]: without holes, but with those that the kernel has set aside at boot.
+    pub fn present_pages(&self) -> usize {
+        // SAFETY: By the type invariants the zone is valid. A value that changes meanwhile is one
+        // that the kernel's own readers live with.
+        unsafe { bindings::next_zone_present_pages(self.0.as_ptr()) }
+    }
+
     /// Returns the page frame after the last one that the zone may have.
     ///
     /// It may grow and shrink as memory is plugged and unplugged.
@@ -261,6 +279,17 @@ impl ZoneName {
     /// Returns the pointer.
     pub(crate) fn as_char_ptr(&self) -> *const c_char {
         self.0
+    }
+}
+
+impl fmt::Display for ZoneName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // SAFETY: By the type invariants it is a string.
+        let len = unsafe { bindings::strlen(self.0) };
+        // SAFETY: A string has so many bytes, which never go. Not as a `CStr`, the kernel crate's
+        // way to which adds one for the NUL, and panics if that overflows.
+        let name: &'static [u8] = unsafe { core::slice::from_raw_parts(self.0.cast(), len) };
+        fmt::Display::fmt(BStr::from_bytes(name), f)
     }
 }
 
