@@ -13,6 +13,7 @@ pub use kernel::*;
 
 #[doc(hidden)]
 pub mod bindings;
+pub mod debugfs;
 pub mod kvec;
 pub mod mm;
 pub mod pm;
