@@ -6,6 +6,7 @@
 
 use crate::{
     bindings,
+    error::to_result,
     prelude::*,
     time::{
         msecs_to_jiffies,
@@ -64,6 +65,15 @@ impl Event {
         left != 0
     }
 
+    /// Waits until it happens, without a limit.
+    ///
+    /// Returns [`ERESTARTSYS`] if the task has a signal to see to: the system call is begun again
+    /// after it, or fails with `EINTR`. Must be called from a context that may sleep.
+    pub fn wait_interruptible(&self) -> Result {
+        // SAFETY: The completion is initialised.
+        to_result(unsafe { bindings::wait_for_completion_interruptible(self.inner.get()) })
+    }
+
     /// Waits until it happens, without a limit, and without counting as busy or hung.
     ///
     /// Must be called from a context that may sleep.
@@ -90,6 +100,6 @@ mod tests {
         assert!(!event.wait(1));
         event.signal();
         assert!(event.wait(3_600_000));
-        Ok(())
+        event.wait_interruptible()
     }
 }
