@@ -61,6 +61,9 @@ MODULE_CHECK := $(CURDIR)/build/check/virtio_balloon_rs.ko
 MODULE_CHECK_UNPATCHED := $(CURDIR)/build/check-unpatched/virtio_balloon_rs.ko
 MODULE_CHECK_KUNIT := $(CURDIR)/build/check-kunit/virtio_balloon_rs.ko
 MODULE_KASAN_KUNIT := $(CURDIR)/build/kasan-kunit/virtio_balloon_rs.ko
+SAMPLES := $(CURDIR)/build/samples
+SAMPLES_CHECK := $(CURDIR)/build/samples-check
+SAMPLES_ON := VIRTIO_BALLOON_SAMPLES=1
 KUNIT_ON := VIRTIO_BALLOON_KUNIT=1
 COVERAGE_ON := VIRTIO_BALLOON_COVERAGE=1
 ISOLATION_OFF := VIRTIO_BALLOON_ISOLATION=0
@@ -117,6 +120,16 @@ module-check-coverage-kunit:
 module-kasan-kunit: ## The same for the kasan kernel, into build/kasan-kunit
 	@mkdir -p build/kasan-kunit
 	+$(call kbuild,$(KDIR_KASAN),$(call in_dir,kasan-kunit) $(KUNIT_ON),modules)
+
+.PHONY: samples
+samples: ## Build the sample, rust_free_blocks.ko, into build/samples
+	@mkdir -p build/samples
+	+$(call kbuild,$(KDIR),$(call in_dir,samples) $(SAMPLES_ON),modules)
+
+.PHONY: samples-check
+samples-check: ## The same for the check kernel, into build/samples-check
+	@mkdir -p build/samples-check
+	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,samples-check) $(SAMPLES_ON),modules)
 
 .PHONY: install
 install: module ## Install the module for the kernel in KDIR (modules_install)
@@ -199,7 +212,7 @@ check: setup-check ## Set up, build, run all tests on the check kernel, CHECK_JO
 # they stay together.
 CHECK_JOBS ?= 2
 
-check-now: module-check module-check-unpatched module-check-kunit
+check-now: module-check module-check-unpatched module-check-kunit samples-check
 	$(call pytest,check,-n $(CHECK_JOBS) --dist loadfile tools/tests)
 
 .PHONY: mutants mutants-now
@@ -221,9 +234,16 @@ check-kasan-now: module-kasan-kunit
 coverage: setup-check ## Set up, build, and say which lines of the module KUnit and the guest tests reach; ARGS= are passed on to pytest
 	+@$(MAKE) coverage-now
 
-coverage-now: module-check-coverage module-check-coverage-kunit module-check-unpatched
+coverage-now: module-check-coverage module-check-coverage-kunit module-check-unpatched samples-check
 	@test -n '$(PYTHON)' || exit 1; \
 		$(agent_env) LLVM_BIN='$(FOUND_LLVM_BIN)' $(PYTHON) -m tools.coverage $(ARGS)
+
+.PHONY: memory-map memory-map-now
+memory-map: setup ## Set up, build, and draw the free memory of a guest before and after it was fragmented (~1 min)
+	+@$(MAKE) memory-map-now
+
+memory-map-now: samples
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.memory_map.guest
 
 .PHONY: fmt
 fmt: ## Format all Rust source with rustfmt
@@ -234,9 +254,9 @@ fmt-check: ## Is all Rust source formatted?
 	@bash tools/checks/format.sh --check
 
 .PHONY: clippy
-clippy: ## Run clippy on the module, with and without KUnit; warnings are errors. KDIR=<tree> if not that of the set-up
+clippy: ## Run clippy on the module and the samples, with and without KUnit; warnings are errors. KDIR=<tree> if not that of the set-up
 	@mkdir -p build/clippy build/clippy-kunit
-	+$(call kbuild,$(KDIR_ANY),$(call in_dir,clippy) CLIPPY=1 W=e,modules)
+	+$(call kbuild,$(KDIR_ANY),$(call in_dir,clippy) $(SAMPLES_ON) CLIPPY=1 W=e,modules)
 	+$(call kbuild,$(KDIR_ANY),$(call in_dir,clippy-kunit) CLIPPY=1 W=e $(KUNIT_ON),modules)
 
 .PHONY: checkpatch
@@ -246,10 +266,11 @@ checkpatch: ## Run the kernel's checkpatch.pl --strict on all source files
 .PHONY: panic-free module-panic-free
 module-panic-free:
 	@mkdir -p build/panic-free
-	+$(call kbuild,$(KDIR_ANY),$(call in_dir,panic-free),modules)
+	+$(call kbuild,$(KDIR_ANY),$(call in_dir,panic-free) $(SAMPLES_ON),modules)
 
-panic-free: module-panic-free ## Does the module hold no code that can panic? KDIR= as for clippy
-	@test -n '$(PYTHON)' || exit 1; $(PYTHON) tools/checks/panic_free.py build/panic-free/virtio_balloon_rs.ko
+panic-free: module-panic-free ## Do the module and the samples hold no code that can panic? KDIR= as for clippy
+	@test -n '$(PYTHON)' || exit 1; for name in virtio_balloon_rs rust_free_blocks; do \
+		$(PYTHON) tools/checks/panic_free.py build/panic-free/$$name.ko || exit; done
 
 # What people read: a warning is an error.
 .PHONY: docs docs-html docs-rust
@@ -289,7 +310,7 @@ print_built = @test -e '$(1)' || { \
 	echo "virtio-balloon-rs: error: $(1) is not built: run 'make $(2)'." >&2; exit 1; }; echo '$(1)'
 
 .PHONY: print-MODULE print-MODULE_PATCHED print-MODULE_CHECK print-MODULE_CHECK_UNPATCHED
-.PHONY: print-MODULE_CHECK_KUNIT print-MODULE_KASAN_KUNIT
+.PHONY: print-MODULE_CHECK_KUNIT print-MODULE_KASAN_KUNIT print-SAMPLES print-SAMPLES_CHECK
 print-MODULE:
 	$(call print_built,$(MODULE),module)
 print-MODULE_PATCHED:
@@ -303,6 +324,12 @@ print-MODULE_CHECK_KUNIT:
 print-MODULE_KASAN_KUNIT:
 	$(call print_built,$(MODULE_KASAN_KUNIT),module-kasan-kunit)
 
+# One of the samples stands for all.
+print-SAMPLES print-SAMPLES_CHECK: print-%:
+	@test -e '$($*)/rust_free_blocks.ko' || { \
+		echo "virtio-balloon-rs: error: the samples are not built: run 'make $(notdir $($*))'." >&2; \
+		exit 1; }; echo '$($*)'
+
 print-%:
 	@$(SHOW) $*
 
@@ -312,4 +339,5 @@ help: ## List the targets
 	@echo
 	@echo 'make -s print-NAME prints one of: KDIR KDIR_PATCHED KDIR_CHECK KDIR_KASAN GUEST_KERNEL'
 	@echo 'GUEST_KERNEL_PATCHED GUEST_KERNEL_CHECK GUEST_KERNEL_KASAN MODULE MODULE_PATCHED MODULE_CHECK'
-	@echo 'MODULE_CHECK_UNPATCHED MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT QEMU QEMU_PATCHED PYTHON KSRC CACHE'
+	@echo 'MODULE_CHECK_UNPATCHED MODULE_CHECK_KUNIT MODULE_KASAN_KUNIT SAMPLES SAMPLES_CHECK QEMU QEMU_PATCHED'
+	@echo 'PYTHON KSRC CACHE'

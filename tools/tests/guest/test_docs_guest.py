@@ -15,7 +15,7 @@ import pytest
 from docutils import nodes
 
 from tools.docs import blocks
-from tools.guest import drivers, patience
+from tools.guest import drivers, patience, samples
 from tools.guest.initramfs import MODULES
 from tools.guest.machine import BALLOON_ID, Balloon
 
@@ -33,9 +33,10 @@ def equipped(shared, machine):
 
 
 @pytest.fixture(scope="module")
-def ordinary(shared, machine):
-    """A guest of any QEMU; without a driver."""
-    return shared.start(machine, "ordinary")
+def ordinary(shared, machine, flavour):
+    """A guest of any QEMU; without a driver. It has the samples, too."""
+    modules = {**machine.modules, **samples.modules(flavour)}
+    return shared.start(replace(machine, modules=modules), "ordinary")
 
 
 def _load(guest, parameters=""):
@@ -115,7 +116,7 @@ def test_shell_commands(ordinary, block):
     for line in lines:
         code, output = guest.agent.try_run(line)
         assert code == 0, f"{block}: {line}: {output}"
-    if "insmod" in "\n".join(lines):
+    if "insmod" in "\n".join(lines) and block.argument != "samples":
         link = guest.agent.run("readlink /sys/bus/virtio/devices/virtio0/driver").strip()
         assert link.endswith("/virtio_balloon_rs")
 

@@ -48,12 +48,12 @@ def test_architecture_picture(tree):
         assert (tree / file).exists(), file
 
 
-DEVELOPER = ("architecture", "requests", "locking", "extending", "history")
+DEVELOPER = ("architecture", "requests", "locking", "extending", "history", "../samples/index")
 
 
 @pytest.mark.parametrize("page", DEVELOPER)
 def test_names_exist(tree, page):
-    """Files, types and functions of the developer's guide."""
+    """Files, types and functions of the developer's guide, and of the samples' page."""
     found = list(names.unknown(tree, tree / f"Documentation/development/{page}.rst"))
     assert not found, found
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""The module holds no code that can panic, and the check for it would notice."""
+"""The module and the samples hold no code that can panic, and the check for it would notice."""
 
 from pathlib import Path
 
@@ -10,6 +10,12 @@ CHECK = Path("tools/checks/panic_free.py")
 
 def test_module(run, value):
     result = run(value("PYTHON"), CHECK, value("MODULE_CHECK"))
+    assert result.returncode == 0, result.stderr
+
+
+@pytest.mark.parametrize("name", ["rust_free_blocks.ko"])
+def test_samples(run, value, name):
+    result = run(value("PYTHON"), CHECK, Path(value("SAMPLES_CHECK")) / name)
     assert result.returncode == 0, result.stderr
 
 
