@@ -122,7 +122,7 @@ module-kasan-kunit: ## The same for the kasan kernel, into build/kasan-kunit
 	+$(call kbuild,$(KDIR_KASAN),$(call in_dir,kasan-kunit) $(KUNIT_ON),modules)
 
 .PHONY: samples
-samples: ## Build the sample, rust_free_blocks.ko, into build/samples
+samples: ## Build the samples, rust_free_blocks.ko and rust_virtio_rng.ko, into build/samples
 	@mkdir -p build/samples
 	+$(call kbuild,$(KDIR),$(call in_dir,samples) $(SAMPLES_ON),modules)
 
@@ -269,7 +269,7 @@ module-panic-free:
 	+$(call kbuild,$(KDIR_ANY),$(call in_dir,panic-free) $(SAMPLES_ON),modules)
 
 panic-free: module-panic-free ## Do the module and the samples hold no code that can panic? KDIR= as for clippy
-	@test -n '$(PYTHON)' || exit 1; for name in virtio_balloon_rs rust_free_blocks; do \
+	@test -n '$(PYTHON)' || exit 1; for name in virtio_balloon_rs rust_free_blocks rust_virtio_rng; do \
 		$(PYTHON) tools/checks/panic_free.py build/panic-free/$$name.ko || exit; done
 
 # What people read: a warning is an error.

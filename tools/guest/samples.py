@@ -13,6 +13,7 @@ from tools.guest.guest import Guest
 from tools.memory_map import dump
 
 FREE_BLOCKS = "rust_free_blocks.ko"
+RNG = "rust_virtio_rng.ko"
 BLOCKS_FILE = "/sys/kernel/debug/rust_free_blocks/blocks"
 
 _FOLDERS = {"plain": "SAMPLES", "check": "SAMPLES_CHECK"}
@@ -23,7 +24,7 @@ def modules(flavour: str = "check") -> dict[str, Path]:
     if flavour not in _FOLDERS:
         raise ToolError(f"there are no samples for the {flavour} kernel")
     folder = paths.lookup(_FOLDERS[flavour])
-    return {name: folder / name for name in (FREE_BLOCKS,)}
+    return {name: folder / name for name in (FREE_BLOCKS, RNG)}
 
 
 def free_blocks_text(guest: Guest) -> str:

@@ -34,9 +34,12 @@ def equipped(shared, machine):
 
 @pytest.fixture(scope="module")
 def ordinary(shared, machine, flavour):
-    """A guest of any QEMU; without a driver. It has the samples, too."""
+    """A guest of any QEMU; without a driver. It has what the samples are for, too."""
     modules = {**machine.modules, **samples.modules(flavour)}
-    return shared.start(replace(machine, modules=modules), "ordinary")
+    # As the balloon is, so that QEMU makes it after that one, which is virtio0 then.
+    device = json.dumps({"driver": "virtio-rng-pci", "rng": "rng0"})
+    extra = ("-object", "rng-builtin,id=rng0", "-device", device)
+    return shared.start(replace(machine, modules=modules, extra=extra), "ordinary")
 
 
 def _load(guest, parameters=""):

@@ -13,7 +13,7 @@ def test_module(run, value):
     assert result.returncode == 0, result.stderr
 
 
-@pytest.mark.parametrize("name", ["rust_free_blocks.ko"])
+@pytest.mark.parametrize("name", ["rust_free_blocks.ko", "rust_virtio_rng.ko"])
 def test_samples(run, value, name):
     result = run(value("PYTHON"), CHECK, Path(value("SAMPLES_CHECK")) / name)
     assert result.returncode == 0, result.stderr
