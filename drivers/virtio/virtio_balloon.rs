@@ -151,7 +151,7 @@ module! {
         free_page_hint_order: i32 {
             default: -1,
             description: "Smallest order of blocks to hint at, 0 to the highest order; \
-                          -1 (default): one below the highest",
+                          -1 (default): that of 2 MiB",
         },
         free_page_walk_batch: u32 {
             default: 64,
@@ -200,7 +200,7 @@ module! {
             default: -1,
             description: "Smallest order of blocks in free page reporting, 0 to the highest \
                           order; -1 (default): as the kernel's parameter of this name says, or \
-                          one below the highest",
+                          that of 2 MiB",
         },
     },
 }

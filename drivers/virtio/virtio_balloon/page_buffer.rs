@@ -57,7 +57,7 @@ pub(crate) const BLOCK_ORDER: u32 = DEFAULT_ORDER;
 /// Pages of such a block.
 pub(crate) const BLOCK_PAGES: usize = 1 << BLOCK_ORDER;
 
-/// Most blocks in a buffer, 128 MiB of them on x86-64: after each buffer there is progress to be
+/// Most blocks in a buffer, 128 MiB of them: after each buffer there is progress to be
 /// seen, and an opportunity to stop.
 pub(crate) const MAX_BLOCKS: usize = 64;
 

@@ -11,6 +11,7 @@ use kernel::{
         ReportingOrder,
         MAX_PAGE_ORDER, //
     },
+    page::PAGE_SHIFT,
     prelude::*, //
 };
 
@@ -136,9 +137,26 @@ struct Parameters {
     drop_caches_wait_ms: u32,
 }
 
-/// What was called `MAX_ORDER - 2` when `MAX_ORDER` was one more than the highest order: order 9 on
-/// x86-64, the size of a huge page.
-pub(crate) const DEFAULT_ORDER: u32 = MAX_PAGE_ORDER.saturating_sub(1);
+/// The smallest blocks unless the owner wants others: 2 MiB, a huge page of most hosts.
+///
+/// With pages of 4 KiB that was called `MAX_ORDER - 2` when `MAX_ORDER` was one more than the
+/// highest order. With larger pages the highest order stands for up to 512 MiB, and a guest has few
+/// such blocks.
+// CAST: A small constant.
+pub(crate) const DEFAULT_ORDER: u32 = default_order(PAGE_SHIFT as u32, MAX_PAGE_ORDER);
+
+/// Returns the order of 2 MiB in pages of `1 << page_shift` bytes, or the highest there is.
+const fn default_order(page_shift: u32, highest: u32) -> u32 {
+    /// `1 << BLOCK_SHIFT` is 2 MiB.
+    const BLOCK_SHIFT: u32 = 21;
+
+    let order = BLOCK_SHIFT.saturating_sub(page_shift);
+    if order < highest {
+        order
+    } else {
+        highest
+    }
+}
 
 /// Reads an order: [`None`] for -1, the value itself as the error if there is no such order.
 fn order(value: i32) -> Result<Option<u32>, i32> {
@@ -376,14 +394,11 @@ mod tests {
             Strategy::Hold
         };
         assert!(with(-1, -1, 1).is_ok_and(|p| p.strategy == default));
-        assert!(with(1, -1, 1).is_ok_and(|p| p.hint_order == MAX_PAGE_ORDER - 1));
+        assert!(with(1, -1, 1).is_ok_and(|p| p.hint_order == DEFAULT_ORDER));
         // CAST: A small constant.
         let highest = MAX_PAGE_ORDER as i32;
         assert!(with(1, highest, 1).is_ok_and(|p| p.hint_order == MAX_PAGE_ORDER));
-        assert_eq!(
-            reporting(-1),
-            Ok(ReportingOrder::Default(MAX_PAGE_ORDER - 1))
-        );
+        assert_eq!(reporting(-1), Ok(ReportingOrder::Default(DEFAULT_ORDER)));
         assert_eq!(reporting(0), Ok(ReportingOrder::Always(0)));
         assert_eq!(
             reporting(highest),
@@ -391,6 +406,19 @@ mod tests {
         );
         assert!(dropping(0, 0).is_ok_and(|d| d.allowed.is_empty()));
         assert!(dropping(3, MAX_DROP_WAIT_MS).is_ok_and(|d| d.allowed == Caches::ALL));
+    }
+
+    #[test]
+    fn default_blocks_have_2_mib() {
+        // Pages of 4, 16 and 64 KiB, with the highest orders that kernels have by default.
+        assert_eq!(default_order(12, 10), 9);
+        assert_eq!(default_order(14, 11), 7);
+        assert_eq!(default_order(16, 13), 5);
+        // Where there are no such blocks, or a page is larger.
+        assert_eq!(default_order(12, 9), 9);
+        assert_eq!(default_order(12, 8), 8);
+        assert_eq!(default_order(12, 0), 0);
+        assert_eq!(default_order(22, 10), 0);
     }
 
     #[test]
