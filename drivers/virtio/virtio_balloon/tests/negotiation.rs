@@ -28,6 +28,7 @@ use super::{
         self,
         Inside, //
     },
+    stats,
 };
 use crate::{
     device::{
@@ -72,7 +73,7 @@ fn check(host: &Host, choice: Choice, offered: &[Feature]) -> Result {
     }
     if let Some(queue) = stats {
         let chain = host.wait_for(queue)?;
-        same(chain.bytes(), 160usize, "statistics")?;
+        same(chain.bytes(), stats::bytes(), "statistics")?;
     }
     if let Some(queue) = free_page {
         host.device.settle();
