@@ -12,7 +12,8 @@ from tools.docs import blocks
 
 # Where a short path may begin.
 _BASES = ("", "drivers/virtio", "drivers/virtio/virtio_balloon", "rust/kernel", "rust", "tools")
-_BASES += ("samples/rust", "Documentation", "Documentation/development", "tools/tests/guest", "tools/tests/static")
+_BASES += ("Documentation", "Documentation/development", "tools/tests/guest", "tools/tests/static")
+_BASES += ("samples/rust",)
 _SOURCES = ("drivers", "rust", "include", "tools", "samples")
 _SUFFIXES = {".rs", ".c", ".h", ".py", ".sh"}
 

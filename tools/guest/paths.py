@@ -36,8 +36,8 @@ _HINT = {
     "MODULE_CHECK_UNPATCHED": "run 'make module-check-unpatched'",
     "MODULE_CHECK_KUNIT": "run 'make module-check-kunit', or set MODULE_CHECK_KUNIT to that module",
     "MODULE_KASAN_KUNIT": "run 'make module-kasan-kunit', or set MODULE_KASAN_KUNIT to that module",
-    "SAMPLES": "run 'make samples', or set SAMPLES to the folder with the samples' modules",
-    "SAMPLES_CHECK": "run 'make samples-check', or set SAMPLES_CHECK to the samples' modules' folder",
+    "SAMPLES": "run 'make samples', or set SAMPLES to the folder with the modules",
+    "SAMPLES_CHECK": "run 'make samples-check', or set SAMPLES_CHECK to the folder with them",
 }
 
 

@@ -62,7 +62,7 @@ def large_order(page_size: int, max_order: int) -> int:
 
 
 def _apart(blocks: Sequence[Block]) -> Iterator[Block]:
-    """Each page once: a list that changes while it is read may have a block twice, or parts of it."""
+    """Each page once: as it changes while it is read, a list may have a block or parts twice."""
     end = 0
     for block in sorted(blocks, key=lambda block: (block.start, -block.order)):
         if block.start >= end:

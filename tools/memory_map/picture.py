@@ -93,15 +93,17 @@ def draw(dumps: Sequence[tuple[str, Dump]], path: Path) -> list[str]:
             text = summary(zones[key], shown, page_size)
             lines.append(f"{title}: {text}")
             _zone(axis, text, shown)
-        axes[0].set_title(f"{title}\n\n{axes[0].get_title(loc='left')}", loc="left", fontsize=8)
+        first = axes[0].get_title(loc="left")
+        axes[0].set_title(f"{title}\n\n{first}", loc="left", fontsize=8)
     figure.suptitle(
         f"Free memory; a cell is {cell * page_size // 1024} KiB,"
         f" a line {mib(cell * COLUMNS, page_size)}",
         fontsize=10,
     )
+    least = mib(1 << large_from, page_size)
     figure.legend(
         handles=[
-            Patch(color=LARGE, label=f"free, in blocks of {mib(1 << large_from, page_size)} and more"),
+            Patch(color=LARGE, label=f"free, in blocks of {least} and more"),
             Patch(color=SMALL, label="free, in smaller blocks"),
             Patch(color=USED, label="in use, or no memory (and mixtures of these)"),
         ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0
-"""Clippy has nothing to say, with and without the KUnit suites, of what is built for the check kernel."""
+"""Clippy has nothing to say of what the check kernel gets, with and without KUnit suites."""
 
 
 def test_clippy(run, value):

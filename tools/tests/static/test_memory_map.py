@@ -35,7 +35,8 @@ def test_all_of_it_is_read():
         (0, "DMA", 1, 4096, 3998),
         (0, "DMA32", 4096, 262144, 258048),
     ]
-    assert [zone.blocks for zone in found.zones] == [(), (dump.Block(4096, 10), dump.Block(8192, 0))]
+    blocks = dump.Block(4096, 10), dump.Block(8192, 0)
+    assert [zone.blocks for zone in found.zones] == [(), blocks]
 
 
 @pytest.mark.parametrize(
