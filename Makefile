@@ -131,6 +131,21 @@ samples-check: ## The same for the check kernel, into build/samples-check
 	@mkdir -p build/samples-check
 	+$(call kbuild,$(KDIR_CHECK),$(call in_dir,samples-check) $(SAMPLES_ON),modules)
 
+# For tools/variants. A kernel that is only prepared does not say what it exports.
+KDIR_VARIANT = $(call lookup,KDIR_VARIANT_FOUND,KDIR_VARIANT_$(VARIANT))
+unexport KDIR_VARIANT
+variant_build = $(call kbuild,$(KDIR_VARIANT),$(call in_dir,variant-$(VARIANT)$(1)) W=e \
+	$(if $(wildcard $(KDIR_VARIANT)/.prepared),KBUILD_MODPOST_WARN=1) $(2),modules)
+
+.PHONY: module-variant module-variant-kunit
+module-variant:
+	@mkdir -p 'build/variant-$(VARIANT)'
+	+$(call variant_build)
+
+module-variant-kunit:
+	@mkdir -p 'build/variant-$(VARIANT)-kunit'
+	+$(call variant_build,-kunit,$(KUNIT_ON))
+
 .PHONY: install
 install: module ## Install the module for the kernel in KDIR (modules_install)
 	+$(call kbuild,$(KDIR),$(call in_dir,module),modules_install)
@@ -229,6 +244,14 @@ check-kasan: setup-kasan ## Set up, build, run KUnit and the life-cycle tests on
 
 check-kasan-now: module-kasan-kunit
 	$(call pytest,check-kasan,tools/tests/guest -m kasan --flavour=kasan)
+
+.PHONY: check-variants check-variants-now
+check-variants: ## Set up, and build the module for kernels without SMP, NUMA, debugfs ...; boots one (hours the first time); VARIANTS=no-smp,no-numa VARIANTS_BOOT=all
+	@$(SETUP)/setup.sh tools
+	+@$(MAKE) check-variants-now
+
+check-variants-now:
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.variants
 
 .PHONY: coverage coverage-now
 coverage: setup-check ## Set up, build, and say which lines of the module KUnit and the guest tests reach; ARGS= are passed on to pytest

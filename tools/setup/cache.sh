@@ -5,6 +5,8 @@
 # An entry counts only once it has its stamp, which is written last; one without is never resumed.
 
 STAMP=.complete
+# That of a kernel of which there is only what a module is compiled with; it says which.
+PREPARED=.prepared
 
 short_hash() {
 	sha256sum | cut -c1-12
@@ -17,8 +19,18 @@ kernel_configs() {
 	patched) echo "$VBRS_TOP/tools/kernel/plain.config" ;;
 	check) echo "$VBRS_TOP"/tools/kernel/{plain,check,patched-kunit}.config ;;
 	kasan) echo "$VBRS_TOP"/tools/kernel/{plain,check,patched-kunit,kasan}.config ;;
+	variant-*)
+		[ -e "$VBRS_TOP/tools/kernel/variants/${1#variant-}.config" ] ||
+			die "no kernel variant '${1#variant-}': those of 'make check-variants' are tools/kernel/variants/*.config."
+		echo "$VBRS_TOP"/tools/kernel/{plain,slim,variants/"${1#variant-}"}.config
+		;;
 	*) die "no kernel flavour '$1': plain, patched, check and kasan are the ones there are." ;;
 	esac
+}
+
+# merge_configs FILE...: each symbol once, as the last of the fragments has it.
+merge_configs() {
+	cat "$@" | awk -F= '/^CONFIG_/ { value[$1] = $0 } END { for (name in value) print value[name] }' | sort
 }
 
 # kernel_patches FLAVOUR: what is changed in its source. The plain kernel is what people have.
@@ -53,6 +65,18 @@ kernel_dir() {
 		[ -z "$patches" ] || cat $patches
 	} | short_hash)
 	echo "$CACHE/kernel/$1-$key"
+}
+
+# prepared_dir FLAVOUR: the tree of the kernel that was prepared last from the source for FLAVOUR.
+prepared_dir() {
+	local source
+	source=$(kernel_source "$1") && [ -n "${FOUND_TOOLCHAIN_ID:-}" ] || return 1
+	echo "$CACHE/kernel/prepared-$(echo "$FOUND_KVERSION $source $FOUND_TOOLCHAIN_ID" | short_hash)"
+}
+
+# is_prepared FLAVOUR: was it that one, with this checkout's configuration?
+is_prepared() {
+	[ "$(cat "$(prepared_dir "$1")/$PREPARED" 2>/dev/null)" = "$(basename "$(kernel_dir "$1")")" ]
 }
 
 # venv_dir: the virtual environment for this Python and this checkout's requirements.

@@ -1,10 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh [--config-only] plain|patched|check|kasan: builds a guest kernel into the cache.
+# kernel.sh [--config-only|--prepare-only] plain|patched|check|kasan|variant-NAME: builds a guest kernel
+# into the cache.
 #
 # The tree is what the module is built against; it also has the guest's bzImage and the modules,
-# the C balloon driver among them.
+# the C balloon driver among them. With --prepare-only there is no kernel: the module can be built, but
+# whether the kernel exports what it calls is not known. All that are only prepared share one tree, which
+# is for the last of them: what they have in common is built once.
 
 . "$(dirname "$0")/common.sh"
 . "$VBRS_SETUP/cache.sh"
@@ -18,7 +21,8 @@ kernel_make() {
 		RUSTC="$FOUND_RUSTC" HOSTRUSTC="$FOUND_RUSTC" RUSTFMT="$FOUND_RUSTFMT" BINDGEN="$FOUND_BINDGEN" "$@"
 }
 
-# Kconfig drops what it cannot grant without a word: check every symbol that was asked for.
+# Kconfig drops what it cannot grant without a word: check every symbol that was asked for. What a
+# fragment says overrides what those before it said.
 verify_config() {
 	local line symbol refused=''
 	while read -r line; do
@@ -27,7 +31,7 @@ verify_config() {
 		CONFIG_*=n) ! grep -q "^$symbol=" "$TREE/.config" || refused+=" $symbol" ;;
 		CONFIG_*=*) grep -qxF -- "$line" "$TREE/.config" || refused+=" $symbol" ;;
 		esac
-	done < <(cat "${CONFIGS[@]}")
+	done <"$TREE/requested.config"
 	case "$refused " in
 	' ') return ;;
 	*' CONFIG_RUST '*)
@@ -56,7 +60,7 @@ patch_source() {
 }
 
 configure() {
-	cat "${CONFIGS[@]}" >"$TREE/requested.config"
+	merge_configs "${CONFIGS[@]}" >"$TREE/requested.config"
 	kernel_make KCONFIG_ALLCONFIG="$TREE/requested.config" allnoconfig >>"$LOG" 2>&1 </dev/null ||
 		die_with_log "$LOG" "cannot configure the $FLAVOUR kernel. The log is $LOG."
 	verify_config
@@ -66,9 +70,20 @@ steps_done() {
 	echo "$(grep -c '^  [A-Z]' "$LOG") steps done"
 }
 
-build() {
+# No more of the kernel than what a module in Rust is compiled with.
+prepare() {
 	local jobs=${VBRS_JOBS:-$(nproc)}
-	progress "building the $FLAVOUR kernel with $jobs jobs (about 32 minutes of one core); log: $LOG"
+	progress "preparing the $FLAVOUR kernel with $jobs jobs (3 to 6 minutes of one core); log: $LOG"
+	run_long "$FLAVOUR kernel" steps_done kernel_make -j"$jobs" modules_prepare ||
+		die_with_log "$LOG" "preparing the $FLAVOUR kernel failed. The log is $LOG."
+	[ -e "$TREE/rust/libkernel.rmeta" ] ||
+		die_with_log "$LOG" "preparing the $FLAVOUR kernel made no rust/libkernel.rmeta. The log is $LOG."
+}
+
+build() {
+	local jobs=${VBRS_JOBS:-$(nproc)} minutes=32
+	[[ $FLAVOUR != variant-* ]] || minutes=15
+	progress "building the $FLAVOUR kernel with $jobs jobs (about $minutes minutes of one core); log: $LOG"
 	run_long "$FLAVOUR kernel" steps_done kernel_make -j"$jobs" bzImage modules ||
 		die_with_log "$LOG" "the build of the $FLAVOUR kernel failed. The log is $LOG."
 	for file in arch/x86/boot/bzImage Module.symvers rust/libkernel.rmeta drivers/virtio/virtio_balloon.ko; do
@@ -77,12 +92,19 @@ build() {
 	done
 }
 
+# is_done ONLY: a kernel that is built is prepared as well.
+is_done() {
+	[ -e "$TREE/$STAMP" ] || { [ "$1" = --prepare-only ] && is_prepared "$FLAVOUR"; }
+}
+
 main() {
-	local config_only=
-	if [ "${1:-}" = --config-only ]; then
-		config_only=1
+	local only=''
+	case ${1:-} in
+	--config-only | --prepare-only)
+		only=$1
 		shift
-	fi
+		;;
+	esac
 	FLAVOUR=${1:-}
 	load_state
 	read -ra CONFIGS < <(kernel_configs "$FLAVOUR")
@@ -92,29 +114,39 @@ main() {
 	SOURCE=$(kernel_source "$FLAVOUR")
 	LOG=$CACHE/log/kernel-$FLAVOUR.log
 
-	if [ ! -e "$TREE/$STAMP" ]; then
-		lock_cache
-	fi
+	[ "$only" != --prepare-only ] || [ -e "$TREE/$STAMP" ] || TREE=$(prepared_dir "$FLAVOUR")
+
+	is_done "$only" || lock_cache
 	# Somebody else may have built it while this run waited for the lock.
-	if [ ! -e "$TREE/$STAMP" ]; then
+	if ! is_done "$only"; then
 		[ "$(uname -m)" = x86_64 ] || die "the guest kernels are for x86_64; this machine is $(uname -m)."
 		# A half-built entry is of no use to anybody, and its space may be what is lacking.
-		rm -rf "$TREE"
+		[ -e "$TREE/$PREPARED" ] || rm -rf "$TREE"
+		rm -f "$TREE/$PREPARED"
 		need_disk "$CACHE" 6144 "the $FLAVOUR kernel"
 		need_memory 2048 "the build of the $FLAVOUR kernel"
 		mkdir -p "$TREE" "$CACHE/log"
 		: >"$LOG"
 		patch_source
 		configure
-		if [ -n "$config_only" ]; then
+		case $only in
+		--config-only)
 			step "$FLAVOUR config" "every requested symbol is set in $TREE/.config"
 			exit 0
-		fi
-		build
-		date >"$TREE/$STAMP"
+			;;
+		--prepare-only)
+			prepare
+			basename "$(kernel_dir "$FLAVOUR")" >"$TREE/$PREPARED"
+			;;
+		*)
+			build
+			date >"$TREE/$STAMP"
+			;;
+		esac
 	fi
 	touch "$TREE" "$SOURCE"
-	prune "$CACHE/kernel/$FLAVOUR-*"
+	prune "$CACHE/kernel/$FLAVOUR-????????????"
+	prune "$CACHE/kernel/prepared-????????????"
 	# Three kernels of each of the three patched flavours have one each at most.
 	prune "$CACHE/src/*.patched-????????????" 9
 	step "$FLAVOUR kernel" "$(cat "$TREE/include/config/kernel.release") in $TREE"

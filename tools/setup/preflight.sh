@@ -36,7 +36,8 @@ check_tree() {
 		die "KDIR=$KDIR is not a built kernel tree (no Makefile or no include/config/auto.conf). Build the kernel there first (make LLVM=1), or give its O= directory."
 	case $KDIR in
 	"$CACHE"/kernel/*)
-		[ -e "$KDIR/$STAMP" ] || die "KDIR=$KDIR is a half-built cache entry. Run 'make setup' ('make setup-check' or 'make setup-kasan' for those kernels), which builds it anew."
+		[ -e "$KDIR/$STAMP" ] || [ -e "$KDIR/$PREPARED" ] ||
+			die "KDIR=$KDIR is a half-built cache entry. Run 'make setup' ('make setup-check' or 'make setup-kasan' for those kernels), which builds it anew."
 		;;
 	esac
 }
@@ -77,6 +78,8 @@ check_rust() {
 
 check_symbols() {
 	local symbol missing=''
+	# Of a variant of 'make check-variants' it is not known: only its headers are there.
+	[ ! -e "$KDIR/$PREPARED" ] || return 0
 	[ -e "$KDIR/Module.symvers" ] ||
 		die "KDIR=$KDIR has no Module.symvers: its kernel is not built to the end. Build 'vmlinux' and 'modules' there."
 	# Where the memory nodes are depends on NUMA.

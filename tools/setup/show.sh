@@ -15,6 +15,18 @@ kernel() {
 	echo "$tree"
 }
 
+# variant NAME: the tree of a kernel of which there is at least what the module is compiled with.
+variant() {
+	local tree
+	tree=$(kernel_dir "variant-$1") || exit 1
+	if [ ! -e "$tree/$STAMP" ]; then
+		is_prepared "variant-$1" ||
+			die "the kernel variant '$1' is not prepared: run 'make check-variants VARIANTS=$1'."
+		tree=$(prepared_dir "variant-$1")
+	fi
+	echo "$tree"
+}
+
 # found PATH: a path that a step recorded, if it is still there.
 found() {
 	[ -n "$1" ] && [ -e "$1" ] || die "$2 is not set up: run 'make setup'."
@@ -43,6 +55,7 @@ main() {
 		value=$(kernel plain '' 2>/dev/null) || value=$(kernel check '' 2>/dev/null) ||
 			value=$(kernel plain 'make setup' ', or give KDIR=<built kernel tree>')
 		;;
+	KDIR_VARIANT_*) value=$(variant "${1#KDIR_VARIANT_}") ;;
 	GUEST_KERNEL) value=$(kernel plain 'make setup')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_CHECK) value=$(kernel check 'make setup-check')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_PATCHED) value=$(kernel patched 'make setup-patched')/arch/x86/boot/bzImage ;;

@@ -1,0 +1,137 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Tries a variant's kernel in guests: the KUnit suites, then the driver with QEMU's balloon.
+
+Nothing of debugfs is used, as some kernels have none: what KUnit finds is in the log, and what the
+driver does is what the host sees.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from tools.guest import balloon, console, drivers, hinting, ktap
+from tools.guest.errors import ToolError
+from tools.guest.guest import Guest
+from tools.guest.machine import Machine
+from tools.guest.paths import LOGS, ROOT
+from tools.variants.catalogue import Variant
+
+_STAMP = re.compile(r"^\[ *\d+\.\d+\] ", re.MULTILINE)
+END = "all suites have run"
+_MEMORY_MIB = 1024
+_REMAINING_MIB = 512
+# Suites that a kernel without this has not.
+_NEEDS = {"rust_virtio_balloon_mock_suspend": "CONFIG_PM_SLEEP"}
+
+
+@dataclass(frozen=True)
+class Tried:
+    suites: int
+    passed: int
+    skipped: int
+    # Elements of the round of hints, with page tables of four and of five levels.
+    elements: tuple[int, int]
+
+
+def try_out(variant: Variant, tree: Path, module: Path, kunit_module: Path) -> Tried:
+    config = (tree / ".config").read_text()
+    logs = LOGS / "variants" / variant.name
+    smp = "CONFIG_SMP=y" in config.splitlines()
+    machine = Machine(
+        kernel=tree / "arch/x86/boot/bzImage",
+        cpus=2 if smp else 1,
+        memory_mib=_MEMORY_MIB,
+        # Those that a kernel without NUMA does not tell apart.
+        numa_nodes=2 if smp else 1,
+        deadline=600.0,
+    )
+    suites = _kunit(machine, logs, kunit_module)
+    check_suites(suites, config)
+    four = _driver(machine, logs, module, five_levels=False)
+    five = _driver(machine, logs, module, five_levels=True)
+    return Tried(
+        suites=len(suites),
+        passed=sum(suite.passed for suite in suites),
+        skipped=sum(suite.skipped for suite in suites),
+        elements=(four, five),
+    )
+
+
+def suites_in_log(log: str) -> list[ktap.Suite]:
+    """What KUnit says in the kernel's log, which has the time before each line."""
+    return ktap.parse(_STAMP.sub("", log))
+
+
+def suites_in_source() -> set[str]:
+    """The names of all suites of the module."""
+    found = set()
+    for folder in ("rust", "drivers"):
+        for path in (ROOT / folder).rglob("*.rs"):
+            found.update(re.findall(r"kunit_tests\((\w+)\)\]", path.read_text()))
+    return found
+
+
+def check_suites(suites: list[ktap.Suite], config: str) -> None:
+    """Raises if one failed, or one that this kernel has to have is not there."""
+    bad = [f"{suite.name}: {case}" for suite in suites for case in suite.failed]
+    if bad:
+        raise ToolError(f"KUnit: {', '.join(bad)} failed")
+    options = set(config.splitlines())
+    absent = {name for name, option in _NEEDS.items() if f"{option}=y" not in options}
+    empty = {suite.name for suite in suites if not suite.passed + suite.skipped}
+    ran = {suite.name for suite in suites} - empty
+    if missing := suites_in_source() - absent - ran:
+        raise ToolError(f"KUnit: {', '.join(sorted(missing))} did not run")
+
+
+def _kunit(machine: Machine, logs: Path, module: Path) -> list[ktap.Suite]:
+    machine = replace(
+        machine,
+        modules={drivers.RUST_MODULE: module},
+        append=("kunit.enable=1", "kunit.autorun=1"),
+        balloon=None,
+        memory_mib=2 * _MEMORY_MIB,
+        deadline=900.0,
+    )
+    with Guest(machine, logs, "kunit") as guest:
+        guest.boot()
+        before = len(guest.log())
+        guest.insmod(drivers.RUST_MODULE, deadline=600)
+        guest.agent.run(f"echo {END} > /dev/kmsg")
+        guest.wait_for_log(END)
+        suites = suites_in_log(guest.log()[before:])
+    console.check([guest.console_log])
+    return suites
+
+
+def _driver(machine: Machine, logs: Path, module: Path, five_levels: bool) -> int:
+    """Inflates, deflates, hints, and unloads; returns the elements of the round of hints."""
+    machine = replace(
+        machine,
+        modules={drivers.RUST_MODULE: module},
+        extra=("-cpu", f"max,la57={'on' if five_levels else 'off'}"),
+    )
+    with Guest(machine, logs, "driver-5-levels" if five_levels else "driver-4-levels") as guest:
+        guest.boot()
+        if (" la57 " in guest.agent.read("/proc/cpuinfo")) != five_levels:
+            raise ToolError("the guest has not the page tables that it was to have")
+        total = guest.agent.meminfo()["MemTotal"]
+        guest.insmod(drivers.RUST_MODULE)
+        free = hinting.free_kib(guest)
+        balloon.inflate_to(guest, _REMAINING_MIB)
+        given = total - guest.agent.meminfo()["MemTotal"]
+        if given != (_MEMORY_MIB - _REMAINING_MIB) * 1024:
+            raise ToolError(f"{given} KiB are in the balloon by the guest's account")
+        balloon.deflate_all(guest)
+        with hinting.round_done(guest) as traffic:
+            elements = traffic.elements
+        if elements <= 2:
+            raise ToolError("the driver hinted at nothing")
+        hinting.wait_for_free(guest, free)
+        guest.agent.run("rmmod virtio_balloon_rs")
+        if guest.agent.meminfo()["MemTotal"] != total:
+            raise ToolError("memory is missing after the driver was unloaded")
+    console.check([guest.console_log])
+    return elements

@@ -1,0 +1,46 @@
+# SPDX-License-Identifier: GPL-2.0
+"""A variant's kernel, and the module for it."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+from tools.guest.errors import ToolError
+from tools.guest.paths import BUILD, ROOT
+from tools.variants.catalogue import Variant
+
+MODULE = "virtio_balloon_rs.ko"
+
+
+def kernel(variant: Variant, whole: bool) -> None:
+    """Builds it, or only as much of it as a module in Rust takes. Its configuration is checked."""
+    only = [] if whole else ["--prepare-only"]
+    _run("the kernel", ["bash", "tools/setup/kernel.sh", *only, variant.flavour])
+
+
+def tree(variant: Variant) -> Path:
+    done = subprocess.run(
+        ["bash", "tools/setup/show.sh", f"KDIR_VARIANT_{variant.name}"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ToolError(done.stderr.strip())
+    return Path(done.stdout.strip())
+
+
+def module(variant: Variant, kunit: bool) -> Path:
+    """Builds the module with warnings as errors."""
+    target = "module-variant-kunit" if kunit else "module-variant"
+    _run("the module", ["make", target, f"VARIANT={variant.name}"])
+    return BUILD / f"{variant.flavour}{'-kunit' if kunit else ''}" / MODULE
+
+
+def _run(what: str, command: list[str]) -> None:
+    # Its output is the user's: the error is in it.
+    done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode:
+        raise ToolError(f"{what} failed: {' '.join(command)}")
