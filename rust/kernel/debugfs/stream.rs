@@ -72,13 +72,12 @@ impl<T: Stream> StreamFile<T> {
     ///
     /// A method of the kernel crate's [`Dir`](super::Dir), if that were in the same crate: it does
     /// not give its `struct dentry` away.
+    #[cfg_attr(not(CONFIG_DEBUG_FS), allow(unused_variables))]
     pub fn new<'a, E: 'a>(
         directory: &'a CStr,
         name: &'a CStr,
         stream: impl PinInit<T, E> + 'a,
     ) -> impl PinInit<Self, E> + 'a {
-        #[cfg(not(CONFIG_DEBUG_FS))]
-        let _ = (directory, name);
         try_pin_init!(&this in Self {
             stream <- stream,
             // SAFETY: The stream is initialised. It is pinned, and is dropped after the directory.
