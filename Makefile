@@ -310,6 +310,18 @@ docs-rust: module-panic-free
 		$(PYTHON) -m tools.docs.rustdoc build/panic-free build/docs/rustdoc '$(KDIR_ANY)'
 	@echo 'build/docs/rustdoc/index.html'
 
+# Where the patches go.
+SERIES ?= build/series
+
+.PHONY: series check-series
+series: ## Make a patch series for the kernel of the tree into build/series; KSRC=<source> if not that of the set-up
+	@test -n '$(PYTHON)' || exit 1; kernel='$(or $(KSRC),$(shell $(SHOW) KSRC))'; test -n "$$kernel" || exit 1; \
+		$(PYTHON) -m tools.series "$$kernel" --out '$(SERIES)'
+
+check-series: series ## Build a kernel with each patch of the series, and boot the last: hours; CHECK_SERIES="--from N"
+	@test -n '$(PYTHON)' || exit 1; kernel='$(or $(KSRC),$(shell $(SHOW) KSRC))'; test -n "$$kernel" || exit 1; \
+		$(agent_env) $(PYTHON) -m tools.series.check "$$kernel" '$(SERIES)' $(CHECK_SERIES)
+
 .PHONY: clean
 clean: ## Remove what was built here (not the cache)
 	@rm -rf build

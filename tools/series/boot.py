@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: GPL-2.0
+"""Boots what the series makes of the kernel, with the driver built in and as a module."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tools.guest import balloon, console, drivers, hinting, ktap
+from tools.guest.guest import Guest
+from tools.guest.machine import Machine
+from tools.series.model import SeriesError
+
+_REMAINING_MIB = 600
+_KUNIT = "/sys/kernel/debug/kunit"
+
+
+def driver(image: Path, module: Path | None, logs: Path) -> str:
+    """The driver gets the device, inflates, deflates and answers one request for hints."""
+    modules = {drivers.RUST_MODULE: module} if module else {}
+    machine = Machine(kernel=image, modules=modules, memory_mib=1024, deadline=480.0)
+    name = "module" if module else "built-in"
+    with Guest(machine, logs, name) as guest:
+        guest.boot(240.0)
+        if module:
+            guest.insmod(drivers.RUST_MODULE, deadline=120.0)
+        (device,) = guest.balloons()
+        bound = guest.agent.run(
+            f"basename $(readlink /sys/bus/virtio/devices/{device}/driver)"
+        ).strip()
+        if bound != "virtio_balloon_rs":
+            raise SeriesError(f"the device of the guest '{name}' has the driver {bound!r}")
+        balloon.inflate_to(guest, _REMAINING_MIB)
+        inflated = balloon.inflated_pages(guest)
+        balloon.deflate_all(guest)
+        free = guest.agent.mem_free_kib()
+        with hinting.round_done(guest, 120.0) as traffic:
+            counted = drivers.counters(guest)
+        if counted["completed"] != 1 or int(counted["pages"]) * 4 < 0.8 * free:
+            raise SeriesError(
+                f"the round of hints in the guest '{name}' told of too little: {counted}"
+            )
+        if module:
+            guest.agent.run("rmmod virtio_balloon_rs", 120.0)
+        log = guest.console_log
+    console.check([log], [])
+    return (
+        f"{name}: {inflated} pages inflated and deflated, {counted['pages']} pages hinted "
+        f"({counted['strategy']}) in {traffic.elements} elements"
+    )
+
+
+def tests(image: Path, module: Path, logs: Path) -> str:
+    """The KUnit suites: the abstractions' run at boot, the driver's as it is loaded."""
+    machine = Machine(
+        kernel=image,
+        modules={drivers.RUST_MODULE: module},
+        append=("kunit.enable=1", "kunit.autorun=1"),
+        balloon=None,
+        memory_mib=2048,
+        deadline=1200.0,
+    )
+    with Guest(machine, logs, "kunit") as guest:
+        guest.boot(600.0)
+        guest.insmod(drivers.RUST_MODULE, deadline=900.0)
+        names = guest.agent.run(f"ls {_KUNIT}").split()
+        names = [name for name in names if name == "balloon" or name.startswith("rust_")]
+        results = "".join(guest.agent.read(f"{_KUNIT}/{name}/results") for name in names)
+    suites = ktap.parse(results)
+    bad = [f"{suite.name}: {case}" for suite in suites for case in suite.failed]
+    skipped = [suite.name for suite in suites if suite.skipped]
+    if bad or skipped or not suites:
+        raise SeriesError(f"KUnit: failed {bad}, skipped {skipped}\n{ktap.complaints(results)}")
+    return f"KUnit: {sum(suite.passed for suite in suites)} tests of {len(suites)} suites passed"
