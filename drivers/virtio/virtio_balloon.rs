@@ -68,6 +68,8 @@ mod reporting;
 mod rounds;
 #[path = "virtio_balloon/shown.rs"]
 mod shown;
+#[path = "virtio_balloon/shown_file.rs"]
+mod shown_file;
 #[path = "virtio_balloon/sizing.rs"]
 mod sizing;
 #[path = "virtio_balloon/source.rs"]

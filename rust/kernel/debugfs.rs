@@ -8,6 +8,7 @@ mod stream;
 
 pub use self::stream::{
     Stream,
+    StreamDir,
     StreamFile, //
 };
 #[doc(no_inline)]

@@ -12,6 +12,7 @@ use core::num::NonZero;
 use kernel::{
     debugfs::{
         Stream,
+        StreamDir,
         StreamFile, //
     },
     fmt,
@@ -196,8 +197,9 @@ impl InPlaceModule for FreeBlocksModule {
     fn init(_module: &'static ThisModule) -> impl PinInit<Self, Error> {
         pin_init::pin_init_scope(|| {
             let list = FreeBlocks::from_parameters()?;
+            let dir = StreamDir::new(c"rust_free_blocks")?;
             Ok(try_pin_init!(Self {
-                _file <- StreamFile::new(c"rust_free_blocks", c"blocks", Ok::<_, Error>(list)),
+                _file <- StreamFile::new(&dir, c"blocks", Ok::<_, Error>(list)),
             }))
         })
     }

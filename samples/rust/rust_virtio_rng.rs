@@ -22,6 +22,7 @@ use kernel::{
     bindings,
     debugfs::{
         Stream,
+        StreamDir,
         StreamFile, //
     },
     device,
@@ -184,9 +185,10 @@ impl virtio::Driver for Rng {
             let queue = queues.take(REQUEST_VQ)?;
             let source = Source::new(dev.new_access()?, queue.clone());
             let name = CString::try_from_fmt(fmt!("rust_virtio_rng-virtio{}", dev.index()))?;
+            let dir = StreamDir::new(&name)?;
             Ok(try_pin_init!(Self {
                 queue,
-                _file <- StreamFile::new(&name, c"bytes", source),
+                _file <- StreamFile::new(&dir, c"bytes", source),
             }))
         })
     }

@@ -51,7 +51,7 @@ impl ModuleMetadata for LocalModule {
 LISTS = {
     "debugfs": (
         "mod stream;\n",
-        "pub use self::stream::{\n    Stream,\n    StreamFile, //\n};\n",
+        "pub use self::stream::{\n    Stream,\n    StreamDir,\n    StreamFile, //\n};\n",
         "#[doc(no_inline)]\npub use kernel::debugfs::*;\n",
     ),
     "sync": ("mod event;\n", "pub use self::event::Event;\n", "pub use kernel::sync::*;\n"),
@@ -723,6 +723,25 @@ status, and call back from all contexts that a transport calls back from.""",
         builds=("drivers/virtio/",),
     ),
     Patch(
+        "rust: debugfs: make files while they are read",
+        """The content of a file in debugfs is made in one go, into a buffer that is doubled and
+filled anew until all of it fits. That does not do for what is long, changes, or has
+to be waited for.
+
+Add files that are made a record at a time, where each reader has a place of its
+own. They have an owner, so that a module stays as long as one of its files is
+open.""",
+        modules=("debugfs/stream",),
+        edits=(
+            After(
+                "rust/kernel/debugfs.rs",
+                "mod entry;\n#[cfg(CONFIG_DEBUG_FS)]\nuse entry::Entry;\n",
+                "\nmod stream;\npub use stream::{\n    Stream,\n    StreamDir,\n    StreamFile, //\n};\n",
+            ),
+        ),
+        owns=("rust/kernel/debugfs/stream.rs",),
+    ),
+    Patch(
         "virtio_balloon: add a driver in Rust",
         """It does all that the driver in C does: inflate and deflate, statistics, hints of
 free pages, free page reporting, poisoned pages, deflating when there is no memory
@@ -772,25 +791,6 @@ debugfs a test program can play more such devices.""",
         edits=(After("drivers/virtio/Kconfig", _DRIVER_KCONFIG, _DRIVER_TEST_KCONFIG),),
         owns=("drivers/virtio/virtio_balloon/fuzz/", "drivers/virtio/virtio_balloon/tests/"),
         builds=("drivers/virtio/",),
-    ),
-    Patch(
-        "rust: debugfs: make files while they are read",
-        """The content of a file in debugfs is made in one go, into a buffer that is doubled and
-filled anew until all of it fits. That does not do for what is long, changes, or has
-to be waited for.
-
-Add files that are made a record at a time, where each reader has a place of its
-own.""",
-        modules=("debugfs/stream",),
-        edits=(
-            After(
-                "rust/kernel/debugfs.rs",
-                "mod entry;\n#[cfg(CONFIG_DEBUG_FS)]\nuse entry::Entry;\n",
-                "\nmod stream;\npub use stream::{\n    Stream,\n    StreamFile, //\n};\n",
-            ),
-        ),
-        owns=("rust/kernel/debugfs/stream.rs",),
-        only_with="rust/kernel/debugfs/stream.rs",
     ),
     Patch(
         "samples: rust: add a virtio driver",

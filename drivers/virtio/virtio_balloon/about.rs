@@ -18,7 +18,8 @@ use crate::{
     shown::{
         DeviceState,
         Shown, //
-    }, //
+    },
+    shown_file::Show, //
 };
 
 /// A device, as it was set up.
@@ -51,9 +52,11 @@ impl About {
             bitmap,
         })
     }
+}
 
+impl Show for About {
     /// Writes a line for each thing.
-    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_fmt(fmt!("state: {}\n", self.state))?;
         f.write_str("features:")?;
         for (name, _) in self.features.iter().filter(|(_, negotiated)| *negotiated) {

@@ -32,7 +32,7 @@ use crate::{
     clock::{
         elapsed,
         now, //
-    }, //
+    },
     events::{
         CacheDrop,
         Ending,
@@ -45,6 +45,7 @@ use crate::{
         RequestSeen,
         WalkBatch, //
     },
+    shown_file::Show, //
 };
 
 /// The answers of a device to one kind of request.
@@ -97,34 +98,6 @@ impl Answers {
         })
     }
 
-    /// Writes what the last one came to, a line for each figure. All are 0 before it has ended.
-    pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let last = *self.last.lock();
-        f.write_fmt(fmt!("kind: {}\n", self.kind))?;
-        f.write_fmt(fmt!("id: {}\n", last.map_or(0, |last| last.id)))?;
-        match last {
-            Some(Last {
-                end: Some((ending, ..)),
-                ..
-            }) => f.write_fmt(fmt!("outcome: {}\n", ending))?,
-            Some(_) => f.write_str("outcome: in-progress\n")?,
-            None => f.write_str("outcome: none\n")?,
-        }
-        match last {
-            Some(last) => f.write_fmt(fmt!("mode: {}\norder: {}\n", last.mode, last.order))?,
-            None => f.write_str("mode: none\norder: 0\n")?,
-        }
-        let end = last.and_then(|last| last.end);
-        let (ns, figures) = end.map_or((0, Figures::default()), |(_, ns, figures)| (ns, figures));
-        f.write_fmt(fmt!("ns: {}\n", ns))?;
-        f.write_fmt(fmt!("elements: {}\n", figures.elements))?;
-        f.write_fmt(fmt!("blocks: {}\n", figures.blocks))?;
-        f.write_fmt(fmt!("pages: {}\n", figures.pages))?;
-        f.write_fmt(fmt!("bytes: {}\n", figures.bytes))?;
-        f.write_fmt(fmt!("holds: {}\n", figures.holds))?;
-        f.write_fmt(fmt!("longest_hold_ns: {}\n", figures.longest_hold_ns))
-    }
-
     /// The host has said something. `error` is a number of the specification, or 0.
     pub(crate) fn seen(&self, id: u32, error: u32) {
         RequestSeen::trace(|| RequestSeen {
@@ -159,6 +132,36 @@ impl Answers {
             ending: Ending::Abandoned,
             figures: Figures::default(),
         }
+    }
+}
+
+impl Show for Answers {
+    /// Writes what the last one came to, a line for each figure. All are 0 before it has ended.
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let last = *self.last.lock();
+        f.write_fmt(fmt!("kind: {}\n", self.kind))?;
+        f.write_fmt(fmt!("id: {}\n", last.map_or(0, |last| last.id)))?;
+        match last {
+            Some(Last {
+                end: Some((ending, ..)),
+                ..
+            }) => f.write_fmt(fmt!("outcome: {}\n", ending))?,
+            Some(_) => f.write_str("outcome: in-progress\n")?,
+            None => f.write_str("outcome: none\n")?,
+        }
+        match last {
+            Some(last) => f.write_fmt(fmt!("mode: {}\norder: {}\n", last.mode, last.order))?,
+            None => f.write_str("mode: none\norder: 0\n")?,
+        }
+        let end = last.and_then(|last| last.end);
+        let (ns, figures) = end.map_or((0, Figures::default()), |(_, ns, figures)| (ns, figures));
+        f.write_fmt(fmt!("ns: {}\n", ns))?;
+        f.write_fmt(fmt!("elements: {}\n", figures.elements))?;
+        f.write_fmt(fmt!("blocks: {}\n", figures.blocks))?;
+        f.write_fmt(fmt!("pages: {}\n", figures.pages))?;
+        f.write_fmt(fmt!("bytes: {}\n", figures.bytes))?;
+        f.write_fmt(fmt!("holds: {}\n", figures.holds))?;
+        f.write_fmt(fmt!("longest_hold_ns: {}\n", figures.longest_hold_ns))
     }
 }
 

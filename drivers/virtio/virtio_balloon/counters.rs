@@ -19,7 +19,8 @@ use crate::{
         BitmapState,
         HintState,
         Shown, //
-    }, //
+    },
+    shown_file::Show, //
 };
 
 /// A number that only grows, or that goes up and down.
@@ -84,9 +85,11 @@ macro_rules! counters {
                     $($name: Counter::new(),)*
                 }
             }
+        }
 
+        impl Show for $Name {
             /// Writes a line for each setting and each counter.
-            pub(crate) fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
                 $(f.write_fmt(fmt!("{}: {}\n", stringify!($setting), self.$setting))?;)*
                 $(f.write_fmt(fmt!("{}: {}\n", stringify!($name), self.$name))?;)*
                 Ok(())

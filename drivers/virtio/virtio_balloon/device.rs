@@ -5,7 +5,10 @@
 use core::mem::offset_of;
 use kernel::{
     bindings,
-    debugfs,
+    debugfs::{
+        StreamDir,
+        StreamFile, //
+    },
     device,
     mm::{
         self,
@@ -67,6 +70,10 @@ use crate::{
         DeviceState,
         HintState,
         Shown, //
+    },
+    shown_file::{
+        Show,
+        Whole, //
     },
     sizing::{
         Resizing,
@@ -165,6 +172,15 @@ impl Drop for ActiveReporting {
     }
 }
 
+/// Creates a file of a device in debugfs.
+fn file<'a, T: Show>(
+    dir: &'a StreamDir,
+    name: &'a CStr,
+    shown: Arc<T>,
+) -> impl PinInit<StreamFile<Whole<T>>, Error> + 'a {
+    StreamFile::new(dir, name, Ok::<_, Error>(Whole(shown)))
+}
+
 /// The data of a device.
 #[pin_data]
 pub(crate) struct Balloon {
@@ -179,17 +195,17 @@ pub(crate) struct Balloon {
     awake: Arc<Awake>,
     about: Arc<About>,
     #[pin]
-    _about_file: debugfs::File<Arc<About>>,
+    _about_file: StreamFile<Whole<About>>,
     #[pin]
-    _answers_file: debugfs::File<Arc<Answers>>,
+    _answers_file: StreamFile<Whole<Answers>>,
     #[pin]
-    _hinting_file: debugfs::File<Arc<HintCounters>>,
+    _hinting_file: StreamFile<Whole<HintCounters>>,
     #[pin]
-    _bitmap_file: debugfs::File<Arc<BitmapCounters>>,
+    _bitmap_file: StreamFile<Whole<BitmapCounters>>,
     #[pin]
-    _isolation_file: debugfs::File<Arc<IsolatedPages>>,
+    _isolation_file: StreamFile<Whole<IsolatedPages>>,
     #[pin]
-    _balloon_file: debugfs::File<Arc<BalloonCounters>>,
+    _balloon_file: StreamFile<Whole<BalloonCounters>>,
 }
 
 impl Balloon {
@@ -610,7 +626,7 @@ impl virtio::Driver for Balloon {
             let shown = about.clone();
             let account = isolated.clone();
             let name = fmt!("virtio_balloon_rs-virtio{}", dev.index());
-            let dir = debugfs::Dir::new(&CString::try_from_fmt(name)?);
+            let dir = StreamDir::new(&CString::try_from_fmt(name)?)?;
             Ok(try_pin_init!(Self {
                 _oom,
                 reporting,
@@ -621,24 +637,12 @@ impl virtio::Driver for Balloon {
                 resizing,
                 awake,
                 about,
-                _about_file <- dir.read_callback_file(c"device", shown, &|about, f| {
-                    about.show(f)
-                }),
-                _answers_file <- dir.read_callback_file(c"last_request", answers, &|answers, f| {
-                    answers.show(f)
-                }),
-                _bitmap_file <- dir.read_callback_file(c"bitmap", bitmap_counters, &|counters, f| {
-                    counters.show(f)
-                }),
-                _hinting_file <- dir.read_callback_file(c"hinting", hint_counters, &|counters, f| {
-                    counters.show(f)
-                }),
-                _isolation_file <- dir.read_callback_file(c"isolation", account, &|account, f| {
-                    account.counters.show(f)
-                }),
-                _balloon_file <- dir.read_callback_file(c"balloon", counters, &|counters, f| {
-                    counters.show(f)
-                }),
+                _about_file <- file(&dir, c"device", shown),
+                _answers_file <- file(&dir, c"last_request", answers),
+                _bitmap_file <- file(&dir, c"bitmap", bitmap_counters),
+                _hinting_file <- file(&dir, c"hinting", hint_counters),
+                _isolation_file <- file(&dir, c"isolation", account),
+                _balloon_file <- file(&dir, c"balloon", counters),
             }))
         })
     }

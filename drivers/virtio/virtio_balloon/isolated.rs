@@ -11,6 +11,7 @@
 //! [`OomHandler`].
 
 use kernel::{
+    fmt,
     mm::{
         IsolatedRun,
         IsolatedRuns,
@@ -32,7 +33,8 @@ use kernel::{
 
 use crate::{
     counters::IsolationCounters,
-    oom, //
+    oom,
+    shown_file::Show, //
 };
 
 /// How much is isolated at once, at most.
@@ -160,6 +162,12 @@ impl Drop for Entry {
 
 /// Like that of what is held, except that nothing can be given back before the host is done with
 /// it.
+impl Show for IsolatedPages {
+    fn show(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.counters.show(f)
+    }
+}
+
 impl OomHandler for IsolatedPages {
     fn free_pages(&self) -> usize {
         oom::wait_for_hints(|| {

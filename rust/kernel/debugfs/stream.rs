@@ -7,9 +7,14 @@
 //! that, or has to be waited for: each reader has a place of its own in the content, of which no
 //! more than a page as a rule is in memory.
 //!
+//! And those files have no owner. A module can be unloaded while one of them is open, and when that
+//! is closed debugfs looks for its operations in the memory that the module had.
+//!
 //! C headers: [`include/linux/debugfs.h`](srctree/include/linux/debugfs.h),
 //! [`include/linux/seq_file.h`](srctree/include/linux/seq_file.h)
 
+#[cfg(CONFIG_DEBUG_FS)]
+use crate::sync::Arc;
 use crate::{
     bindings,
     error::to_result,
@@ -49,18 +54,35 @@ pub trait Stream: Send + Sync + 'static {
     fn show(&self, place: &Self::Place, f: &mut fmt::Formatter<'_>) -> fmt::Result;
 }
 
-/// A file with the content of a [`Stream`], in a directory of its own in debugfs.
+/// A directory in the root of debugfs, for [`StreamFile`]s. It goes with the last of them.
+///
+/// What fails in debugfs is not an error, as everywhere: the files are not there then.
+pub struct StreamDir(#[cfg(CONFIG_DEBUG_FS)] Arc<Entry>);
+
+impl StreamDir {
+    /// Creates a directory. Returns an error if there is no memory.
+    #[cfg_attr(not(CONFIG_DEBUG_FS), allow(unused_variables))]
+    pub fn new(name: &CStr) -> Result<Self> {
+        Ok(Self(
+            #[cfg(CONFIG_DEBUG_FS)]
+            Arc::new(Entry::directory(name), GFP_KERNEL)?,
+        ))
+    }
+}
+
+/// A file with the content of a [`Stream`].
 ///
 /// Only its owner, root, may read it. It goes when this is dropped, which waits for reads that are
 /// going on; so whatever they wait for has to have ended. As long as the file is open, the module
 /// cannot be unloaded.
-///
-/// What fails in debugfs is not an error, as everywhere: the file is not there then.
 #[pin_data]
 pub struct StreamFile<T: Stream> {
     // Dropped first: the file refers to the data.
     #[cfg(CONFIG_DEBUG_FS)]
-    _directory: Directory,
+    _file: Entry,
+    // And then the directory, if this was its last file.
+    #[cfg(CONFIG_DEBUG_FS)]
+    _directory: Arc<Entry>,
     #[pin]
     stream: T,
     #[pin]
@@ -68,78 +90,82 @@ pub struct StreamFile<T: Stream> {
 }
 
 impl<T: Stream> StreamFile<T> {
-    /// Creates the directory `directory` in the root of debugfs, and the file `name` in it.
+    /// Creates the file `name` in `directory`.
     ///
     /// A method of the kernel crate's [`Dir`](super::Dir), if that were in the same crate: it does
     /// not give its `struct dentry` away.
     #[cfg_attr(not(CONFIG_DEBUG_FS), allow(unused_variables))]
     pub fn new<'a, E: 'a>(
-        directory: &'a CStr,
+        directory: &'a StreamDir,
         name: &'a CStr,
         stream: impl PinInit<T, E> + 'a,
     ) -> impl PinInit<Self, E> + 'a {
         try_pin_init!(&this in Self {
             stream <- stream,
-            // SAFETY: The stream is initialised. It is pinned, and is dropped after the directory.
+            // SAFETY: The stream is initialised. It is pinned, and is dropped after the file.
             #[cfg(CONFIG_DEBUG_FS)]
-            _directory: unsafe { Directory::with_file::<T>(directory, name, this) },
+            _file: unsafe { Entry::file::<T>(&directory.0, name, this) },
+            #[cfg(CONFIG_DEBUG_FS)]
+            _directory: directory.0.clone(),
             _pin: PhantomPinned,
         }? E)
     }
 }
 
-/// A directory in debugfs, and what is in it.
+/// A directory or file in debugfs.
 ///
 /// # Invariants
 ///
-/// The pointer is to a directory that is owned, or an error.
+/// The pointer is to one that is owned, or an error.
 #[cfg(CONFIG_DEBUG_FS)]
-struct Directory(*mut bindings::dentry);
+struct Entry(*mut bindings::dentry);
 
-// SAFETY: A directory may be removed from any thread.
+// SAFETY: An entry may be removed from any thread.
 #[cfg(CONFIG_DEBUG_FS)]
-unsafe impl Send for Directory {}
-// SAFETY: There is nothing to do with a reference.
+unsafe impl Send for Entry {}
+// SAFETY: With a reference files can be created in a directory, which debugfs locks.
 #[cfg(CONFIG_DEBUG_FS)]
-unsafe impl Sync for Directory {}
+unsafe impl Sync for Entry {}
 
 #[cfg(CONFIG_DEBUG_FS)]
-impl Directory {
-    /// Creates a directory with a file.
+impl Entry {
+    /// Creates a directory in the root of debugfs.
+    fn directory(name: &CStr) -> Self {
+        // INVARIANT: It is just created, or cannot be.
+        //
+        // SAFETY: The name is a string. No parent means the root.
+        Self(unsafe { bindings::debugfs_create_dir(name.as_char_ptr(), ptr::null_mut()) })
+    }
+
+    /// Creates a file in a directory.
     ///
     /// # Safety
     ///
-    /// The stream in `file` must be initialised and stay valid, where it is, until the directory
-    /// was dropped.
-    unsafe fn with_file<T: Stream>(
-        directory: &CStr,
-        name: &CStr,
-        file: NonNull<StreamFile<T>>,
-    ) -> Self {
-        // SAFETY: The name is a string. No parent means the root.
-        let dir = unsafe { bindings::debugfs_create_dir(directory.as_char_ptr(), ptr::null_mut()) };
+    /// The stream in `file` must be initialised and stay valid, where it is, until the entry was
+    /// dropped.
+    unsafe fn file<T: Stream>(directory: &Self, name: &CStr, file: NonNull<StreamFile<T>>) -> Self {
         // SAFETY: By the safety requirement it is valid, and this makes no reference to it.
         let stream = unsafe { &raw mut (*file.as_ptr()).stream };
-        // SAFETY: The name is a string, and an error is taken as a parent. The operations are
-        // there for as long as the module, and made for inodes with a `T`, which by the safety
-        // requirement is there for as long as the file.
-        unsafe {
+        // SAFETY: The name is a string. The parent is a directory that is there, or an error, which
+        // is taken. The operations are there for as long as the module, and made for inodes with a
+        // `T`, which by the safety requirement is there for as long as the file.
+        let file = unsafe {
             bindings::debugfs_create_file_full(
                 name.as_char_ptr(),
                 0o400,
-                dir,
+                directory.0,
                 stream.cast(),
                 ptr::null(),
                 Reading::<T>::operations(),
             )
         };
         // INVARIANT: It was just created, or could not be.
-        Self(dir)
+        Self(file)
     }
 }
 
 #[cfg(CONFIG_DEBUG_FS)]
-impl Drop for Directory {
+impl Drop for Entry {
     fn drop(&mut self) {
         // SAFETY: By the type invariants; errors are taken.
         unsafe { bindings::debugfs_remove(self.0) };
