@@ -143,66 +143,68 @@ module! {
     authors: ["The virtio-balloon-rs developers"],
     description: "Virtio balloon driver in Rust",
     license: "GPL",
+    // Each ends with what Documentation/admin-guide/virtio-balloon.rst has in the parentheses: unit,
+    // range, default.
     params: {
         free_page_hint: i32 {
             default: -1,
             description: "Free page hinting: 0 off, 1 hold the pages, 2 walk the free lists \
                           (loses data unless the host arms dirty logging first), 3 isolate the \
-                          pages; -1 (default): 3 if the kernel can, else 1",
+                          pages, -1 isolate if the kernel can, else hold (-1 to 3, default -1)",
         },
         free_page_hint_order: i32 {
             default: -1,
-            description: "Smallest order of blocks to hint at, 0 to the highest order; \
-                          -1 (default): that of 2 MiB",
+            description: "Smallest blocks to hint at; -1: those of 2 MiB \
+                          (an order, -1 or 0 to the highest, default -1)",
         },
         free_page_walk_batch: u32 {
             default: 64,
-            description: "Most free list entries looked at under one hold of a zone's lock, \
-                          1 to 65536 (default 64)",
+            description: "Most free list entries looked at under one hold of a zone's lock \
+                          (entries, 1 to 65536, default 64)",
         },
         free_page_bitmap: bool {
             default: false,
             description: "Let the host ask for a bitmap of the free memory, instead of hinting, \
-                          if the device has this extension (default 0: no)",
+                          if the device has this extension (default 0)",
         },
         drop_caches: u32 {
             default: 0,
-            description: "Caches that the host may drop before it gets the bitmap: 0 none \
-                          (default), 1 page cache, 2 slab, 3 both",
+            description: "Caches that the host may drop before it gets the bitmap: 0 none, \
+                          1 page cache, 2 slab, 3 both (0 to 3, default 0)",
         },
         drop_caches_interval_s: u32 {
             default: 60,
-            description: "Seconds from one time that the host drops caches to the next, at least \
-                          (default 60)",
+            description: "Time from one time that the host drops caches to the next, at least \
+                          (seconds, 0 to 4294967295, default 60)",
         },
         drop_caches_wait_ms: u32 {
             default: 5000,
-            description: "How long the host's answer waits for caches to be dropped, in \
-                          milliseconds, 0 to 60000 (default 5000)",
+            description: "How long the host's answer waits for caches to be dropped \
+                          (milliseconds, 0 to 60000, default 5000)",
         },
         inflate: bool {
             default: true,
-            description: "Give memory to the host when it asks for it (default); 0 leaves the \
-                          balloon empty, whatever its target",
+            description: "Give memory to the host when it asks for it; 0 leaves the balloon \
+                          empty, whatever its target (default 1)",
         },
         extents: bool {
             default: false,
             description: "Tell the host of memory in the balloon by ranges, and give it whole huge \
-                          pages, if the device has this extension (default 0: no)",
+                          pages, if the device has this extension (default 0)",
         },
         statistics: bool {
             default: true,
-            description: "Tell the host how the guest uses its memory (default); 0: do not",
+            description: "Tell the host how the guest uses its memory (default 1)",
         },
         free_page_reporting: bool {
             default: true,
-            description: "Report free blocks to the host, for it to discard (default); 0: do not",
+            description: "Report free blocks to the host, for it to discard (default 1)",
         },
         page_reporting_order: i32 {
             default: -1,
-            description: "Smallest order of blocks in free page reporting, 0 to the highest \
-                          order; -1 (default): as the kernel's parameter of this name says, or \
-                          that of 2 MiB",
+            description: "Smallest blocks in free page reporting; -1: as the kernel's parameter of \
+                          this name says, or those of 2 MiB \
+                          (an order, -1 or 0 to the highest, default -1)",
         },
     },
 }
