@@ -146,9 +146,26 @@ module-variant-kunit:
 	@mkdir -p 'build/variant-$(VARIANT)-kunit'
 	+$(call variant_build,-kunit,$(KUNIT_ON))
 
-.PHONY: install
-install: module ## Install the module for the kernel in KDIR (modules_install)
-	+$(call kbuild,$(KDIR),$(call in_dir,module),modules_install)
+# With a key of one's own the kernel's rules neither sign nor compress it: signing comes before compressing.
+install_rules = $(if $(SIGN_KEY),CONFIG_MODULE_SIG_ALL= CONFIG_MODULE_COMPRESS_ALL=)
+# The tree may be that of the set-up; without one it is install.sh that says so.
+install = @DESTDIR='$(DESTDIR)' INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)' SIGN_KEY='$(SIGN_KEY)' \
+	SIGN_CERT='$(SIGN_CERT)' bash tools/install/install.sh $(1) '$(abspath $(KDIR))'
+
+.PHONY: install install-check
+install-check:
+	$(call install,check)
+
+# Not in parallel: somebody who cannot write there need not wait for the build.
+install: install-check ## Install the module for the kernel in KDIR, and have it take the balloon from the C driver; DESTDIR= INSTALL_MOD_PATH= SIGN_KEY= SIGN_CERT=
+	+@$(MAKE) module
+	+$(call kbuild,$(KDIR),$(call in_dir,module) \
+		INSTALL_MOD_PATH='$(or $(INSTALL_MOD_PATH),$(DESTDIR))' INSTALL_MOD_DIR=updates DEPMOD=true $(install_rules),modules_install)
+	$(call install,files)
+
+.PHONY: uninstall
+uninstall: ## Undo `make install`, with the same KDIR= DESTDIR= INSTALL_MOD_PATH=
+	$(call install,remove)
 
 .PHONY: setup
 setup: ## Install and build what building and trying out need: packages, QEMU, the guest kernel (~20 min the first time)
