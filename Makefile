@@ -40,12 +40,13 @@ is_cached = $(filter $(CACHE)/kernel/%,$(abspath $(1)))
 cached_tools = LLVM=$(FOUND_LLVM) RUSTC=$(FOUND_RUSTC) RUSTFMT=$(FOUND_RUSTFMT) BINDGEN=$(FOUND_BINDGEN) \
 	CLIPPY_DRIVER=$(FOUND_CLIPPY_DRIVER)
 cached_env = PATH=$(FOUND_LLVM_BIN):$$PATH LIBCLANG_PATH=$(FOUND_LIBCLANG_PATH)
-own_tools = LLVM=$(or $(LLVM),1) $(foreach v,RUSTC RUSTFMT BINDGEN CLIPPY_DRIVER,$(if $($(v)),$(v)='$($(v))'))
+is_gcc = $(shell grep -sx CONFIG_CC_IS_GCC=y '$(1)/include/config/auto.conf')
+own_tools = $(if $(call is_gcc,$(1)),,LLVM=$(or $(LLVM),1)) $(foreach v,RUSTC RUSTFMT BINDGEN CLIPPY_DRIVER,$(if $($(v)),$(v)='$($(v))'))
 
 # The program that runs in the guests is built with the kernel's compiler.
 agent_env = $(if $(FOUND_RUSTC),RUSTC=$(FOUND_RUSTC))
 
-tools = $(if $(call is_cached,$(1)),$(cached_tools),$(own_tools))
+tools = $(if $(call is_cached,$(1)),$(cached_tools),$(call own_tools,$(1)))
 tools_env = $(if $(call is_cached,$(1)),$(cached_env))
 
 # $(call kbuild,kernel tree,variables,target)
@@ -167,6 +168,12 @@ install: install-check ## Install the module for the kernel in KDIR, and have it
 uninstall: ## Undo `make install`, with the same KDIR= DESTDIR= INSTALL_MOD_PATH=
 	$(call install,remove)
 
+.PHONY: debian
+debian: ## Build the module for a kernel of Debian, the running one or RELEASE=; first what its headers package lacks (~4 min once)
+	+@tree=$$(bash tools/debian/rust-tree.sh $(RELEASE)) && \
+		$(MAKE) module KDIR="$$tree" RUSTC='$(or $(RUSTC),/usr/bin/rustc)' && \
+		echo "To install it, as root: make install KDIR=$$tree RUSTC=$(or $(RUSTC),/usr/bin/rustc)"
+
 .PHONY: setup
 setup: ## Install and build what building and trying out need: packages, QEMU, the guest kernel (~20 min the first time)
 	@$(SETUP)/setup.sh plain
@@ -284,6 +291,19 @@ memory-map: setup ## Set up, build, and draw the free memory of a guest before a
 
 memory-map-now: samples
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.memory_map.guest
+
+.PHONY: deb
+deb: ## Make build/virtio-balloon-rs-dkms_*.deb, which has DKMS build the module; VERSION=
+	@VERSION='$(VERSION)' bash tools/debian/build-deb.sh
+
+.PHONY: check-deb
+check-deb: ## Install that package in a clean chroot of Debian, look at it, remove it; takes root (~30 min)
+	@bash tools/debian/check-deb.sh
+
+# Any set-up will do: its guest kernel is not used.
+.PHONY: check-debian
+check-debian: ## After a set-up: build the module for Debian's own kernel in a chroot, and try it there in QEMU; takes root (~1 hour the first time)
+	@test -n '$(PYTHON)' || exit 1; $(agent_env) PYTHON='$(PYTHON)' bash tools/debian/check-debian.sh
 
 .PHONY: fmt
 fmt: ## Format all Rust source with rustfmt

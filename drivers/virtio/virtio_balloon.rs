@@ -143,8 +143,8 @@ module! {
     authors: ["The virtio-balloon-rs developers"],
     description: "Virtio balloon driver in Rust",
     license: "GPL",
-    // Each ends with what Documentation/admin-guide/virtio-balloon.rst has in the parentheses: unit,
-    // range, default.
+    // Each ends with what Documentation/admin-guide/virtio-balloon.rst has in the parentheses:
+    // unit, range, default.
     params: {
         free_page_hint: i32 {
             default: -1,
@@ -202,8 +202,8 @@ module! {
         },
         page_reporting_order: i32 {
             default: -1,
-            description: "Smallest blocks in free page reporting; -1: as the kernel's parameter of \
-                          this name says, or those of 2 MiB \
+            description: "Smallest blocks in free page reporting; -1: as the kernel's parameter \
+                          of this name says, or those of 2 MiB \
                           (an order, -1 or 0 to the highest, default -1)",
         },
     },

@@ -1,11 +1,13 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# install.sh check|files|remove KDIR: the part of `make install` and `make uninstall` that is not the kernel's own
-# modules_install: depmod, signing, and what makes this driver take the device instead of the kernel's.
+# install.sh check|files|remove KDIR: the part of `make install` and `make uninstall` that is not
+# the kernel's own modules_install: depmod, signing, and what makes this driver take the device
+# instead of the kernel's.
 #
-# DESTDIR and INSTALL_MOD_PATH as usual: where everything, and where the module goes, if not to this system. Of
-# the two, one stands for both: who installs into the image of a guest wants nothing in this system.
+# DESTDIR and INSTALL_MOD_PATH as usual: where everything, and where the module goes, if not to this
+# system. Of the two, one stands for both: who installs into the image of a guest wants nothing in
+# this system.
 
 . "$(dirname "$0")/../setup/common.sh"
 

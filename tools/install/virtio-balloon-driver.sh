@@ -1,8 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: GPL-2.0
 #
-# virtio-balloon-driver: says which driver has the virtio balloons, and lets the other one have them.
-# Installed as /usr/sbin/virtio-balloon-driver; Documentation/admin-guide/installation.rst is about it.
+# virtio-balloon-driver: says which driver has the virtio balloons, and lets the other one have
+# them. Installed as /usr/sbin/virtio-balloon-driver; Documentation/admin-guide/installation.rst is
+# about it.
 
 set -eu
 export LC_ALL=C

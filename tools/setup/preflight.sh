@@ -55,8 +55,11 @@ check_config() {
 		die "the kernel in KDIR=$KDIR has no loadable modules. Set CONFIG_MODULES=y and rebuild it."
 	config_is_set RUST ||
 		die "the kernel in KDIR=$KDIR is built without Rust. Set CONFIG_RUST=y ('make LLVM=1 rustavailable' there says what is lacking) and rebuild it."
-	config_is_set CC_IS_CLANG ||
-		die "the kernel in KDIR=$KDIR was built with gcc; the module's bindings need the flags of a clang build. Rebuild it with LLVM=1."
+	if config_is_set CC_IS_GCC; then
+		[ -z "$LLVM" ] || die "the kernel in KDIR=$KDIR was built with gcc: leave out LLVM=$LLVM."
+	else
+		LLVM=${LLVM:-1}
+	fi
 	config_is_set VIRTIO ||
 		die "the kernel in KDIR=$KDIR has no virtio. Set CONFIG_VIRTIO (for example through CONFIG_VIRTIO_PCI) and rebuild it."
 	config_is_set PAGE_REPORTING ||
@@ -73,7 +76,7 @@ check_rust() {
 	[ "$now" = "$built" ] ||
 		die "the kernel in KDIR=$KDIR was built by '$built', but RUSTC=$RUSTC is '$now'. Give RUSTC=<that one>, or rebuild the kernel with this one."
 	[ -e "$KDIR/rust/libkernel.rmeta" ] ||
-		die "KDIR=$KDIR has no rust/libkernel.rmeta: its kernel is not built to the end, or it is a headers package without Rust. Build the kernel there."
+		die "KDIR=$KDIR has no rust/libkernel.rmeta: its kernel is not built to the end, or it is a headers package without Rust. Build the kernel there; for one of Debian's kernels, 'make debian' makes what is missing."
 }
 
 check_symbols() {
@@ -95,15 +98,25 @@ check_symbols() {
 		die "the kernel in KDIR=$KDIR does not export:$missing. It is not built to the end ('vmlinux' and 'modules'), or not Linux $KERNEL_MINIMUM or newer with virtio and page reporting."
 }
 
-check_tools() {
-	local clang version scratch
+check_compiler() {
+	local clang
 	case $LLVM in
 	*/) clang=${LLVM}clang ;;
 	-*) clang=clang$LLVM ;;
-	*) clang=clang ;;
+	?*) clang=clang ;;
+	# gcc. Debian's headers name the one that they want themselves.
+	*)
+		[ -e "$KDIR/.kernelvariables" ] || command -v "${CC:-gcc}" >/dev/null ||
+			die "no '${CC:-gcc}' on PATH. Install gcc, or say which with CC=."
+		return 0
+		;;
 	esac
 	command -v "$clang" >/dev/null ||
 		die "no '$clang' on PATH. Install clang, or say which with LLVM= as for the kernel (LLVM=-19, LLVM=/dir/)."
+}
+
+check_tools() {
+	local version scratch
 	version=$("$BINDGEN" --version 2>/dev/null | awk '{ print $2 }') && [ -n "$version" ] ||
 		die "no bindgen: '$BINDGEN' does not run. Install bindgen >= $BINDGEN_MINIMUM, or give BINDGEN=<path>."
 	version_ge "$version" "$BINDGEN_MINIMUM" ||
@@ -122,11 +135,12 @@ KDIR=${1:-}
 AUTO_CONF=$KDIR/include/config/auto.conf
 RUSTC=${RUSTC:-rustc}
 BINDGEN=${BINDGEN:-bindgen}
-LLVM=${LLVM:-1}
+LLVM=${LLVM:-}
 
 check_tree
 check_version
 check_config
 check_rust
 check_symbols
+check_compiler
 check_tools

@@ -19,10 +19,10 @@ def fields(value):
     modinfo = shutil.which("modinfo") or shutil.which("modinfo", path="/usr/sbin:/sbin")
     assert modinfo, "modinfo is not there: install the package kmod"
     output = subprocess.run(
-        [modinfo, "-0", value("MODULE_CHECK")], capture_output=True, text=True, check=True
+        [modinfo, value("MODULE_CHECK")], capture_output=True, text=True, check=True
     ).stdout
     found = {}
-    for field in output.split("\0"):
+    for field in output.splitlines():
         name, _, text = field.partition(":")
         found.setdefault(name, []).append(text.strip())
     return found

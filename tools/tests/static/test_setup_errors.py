@@ -121,7 +121,6 @@ def test_newer_kernel(run, kdir, tools, release):
     [
         ("MODULES", "Set CONFIG_MODULES=y"),
         ("RUST", "Set CONFIG_RUST=y"),
-        ("CC_IS_CLANG", "Rebuild it with LLVM=1"),
         ("VIRTIO", "Set CONFIG_VIRTIO "),
         ("PAGE_REPORTING", "Set CONFIG_PAGE_REPORTING=y"),
         ("BALLOON", "Set CONFIG_VIRTIO_BALLOON=m"),
@@ -131,6 +130,18 @@ def test_option_missing(make, kdir, option, message):
     config = kdir / "include/config/auto.conf"
     config.write_text(config.read_text().replace(f"CONFIG_{option}=y\n", ""))
     assert message in the_error(make(kdir), 2)
+
+
+def test_built_with_gcc(make, run, kdir, tools, fake):
+    """Then gcc has to be there, and nothing of LLVM but what bindgen reads C with."""
+    config = kdir / "include/config/auto.conf"
+    config.write_text(config.read_text().replace("CC_IS_CLANG", "CC_IS_GCC"))
+    fake("clang", "exit 1")
+    path = front_of_path(tools)
+    result = run(SETUP / "preflight.sh", kdir, PATH=path, RUSTC=None, BINDGEN=None, LLVM=None)
+    assert result.returncode == 0, result.stderr
+    assert "leave out LLVM=-19" in the_error(make(kdir, LLVM="-19"), 2)
+    assert "no 'no-such-gcc' on PATH" in the_error(make(kdir, CC="no-such-gcc"), 2)
 
 
 def test_other_rustc(make, kdir, fake):

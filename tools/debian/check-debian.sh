@@ -1,0 +1,57 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: GPL-2.0
+#
+# check-debian.sh: builds the module for the newest kernel of Debian's backports as somebody with
+# Debian would, in a chroot, and tries it on that kernel as it is: in a small guest, and in a system
+# of Debian that boots with udev. Takes root, debootstrap, the QEMU of the set-up, and about an hour
+# of one core the first time.
+
+. "$(dirname "$0")/../setup/common.sh"
+
+CHROOT=$VBRS_TOP/tools/debian/chroot.sh
+# Where the checkout is in the chroot.
+INSIDE=/root/virtio-balloon-rs
+PACKAGES=$VBRS_TOP/tools/debian/packages.list
+
+python() {
+	(cd "$VBRS_TOP" && "${PYTHON:-python3}" -m "$@")
+}
+
+# A fresh copy each time; the cache of the chroot, beside it, stays.
+copy_checkout() {
+	rm -rf "$BUILD$INSIDE"
+	mkdir -p "$BUILD$INSIDE"
+	(cd "$VBRS_TOP" && git ls-files -z --cached --others --exclude-standard |
+		while IFS= read -r -d '' file; do [ ! -f "$file" ] || printf '%s\0' "$file"; done |
+		tar -c --null -T -) | tar -x -C "$BUILD$INSIDE" --no-same-owner
+}
+
+in_build() {
+	bash "$CHROOT" run "$BUILD" make -C "$INSIDE" "$@"
+}
+
+main() {
+	local release series packages tree root
+	[ "$(id -u)" -eq 0 ] || die "a chroot of Debian takes root: run this as root."
+	release=$(bash "$CHROOT" release)
+	series=$(cut -d. -f1,2 <<<"$release")
+	step "debian kernel" "$release"
+
+	mapfile -t packages < <(sed -e 's/#.*//' -e '/^[[:space:]]*$/d' "$PACKAGES")
+	BUILD=$(bash "$CHROOT" make build "linux-headers-$release" "linux-source-$series" "${packages[@]}")
+	copy_checkout
+	in_build debian "RELEASE=$release"
+	tree=$(bash "$CHROOT" run "$BUILD" bash "$INSIDE/tools/debian/rust-tree.sh" "$release")
+	rm -rf "$BUILD/root/installed"
+	in_build install "KDIR=$tree" RUSTC=/usr/bin/rustc DESTDIR=/root/installed
+
+	root=$(bash "$CHROOT" make system "linux-image-$release" initramfs-tools systemd-sysv udev kmod zstd)
+	python tools.debian.kernel_trial "$root/boot/vmlinuz-$release" "$BUILD$INSIDE/virtio_balloon_rs.ko" \
+		"$(compgen -G "$root/usr/lib/modules/$release/kernel/drivers/virtio/virtio_balloon.ko*")"
+	bash "$VBRS_TOP/tools/debian/system-image.sh" "$root" "$BUILD/root/installed" "$release" \
+		"$VBRS_TOP/build/debian-system"
+	python tools.debian.system_trial "$VBRS_TOP/build/debian-system" "$release"
+	echo "make check-debian: everything passed."
+}
+
+main
