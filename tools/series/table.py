@@ -206,9 +206,17 @@ FILE_EDITS: tuple[Edit, ...] = (
     ),
     Replace(
         _ADMIN,
-        "The module is built and installed as :doc:`../development/setup` says. In "
-        "the guest, to see that all is well\n",
+        "The module is built and installed as :doc:`installation` says. In the guest, to see "
+        "that all is well\n",
         "In the guest, to see that all is well\n",
+    ),
+    Replace(
+        _ADMIN,
+        "A module that was installed with ``make install`` or as\n"
+        "a package sees to that itself, and brings ``virtio-balloon-driver``, which says who has "
+        "the device and lets you choose:\n"
+        ":doc:`installation`. Without it:\n",
+        "Two ways to prevent it:\n",
     ),
     Replace(
         _ADMIN,
