@@ -36,6 +36,19 @@ exit $code
 """
 
 
+# The flags of a socket in /proc/net/unix.
+_ACCEPTS_CONNECTIONS = "00010000"
+
+
+def _is_listened_to(socket: Path) -> bool:
+    """Whether somebody may connect: the file is there a moment earlier."""
+    for line in Path("/proc/net/unix").read_text().splitlines():
+        _, _, _, flags, _, _, _, *path = line.split()
+        if path == [str(socket)] and flags == _ACCEPTS_CONNECTIONS:
+            return True
+    return False
+
+
 def _die_with_parent() -> None:
     # Runs in the child before exec: a killed test run leaves no QEMU behind.
     _LIBC.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
@@ -303,8 +316,8 @@ class Guest:
         self._process.kill()
 
     def _wait_for_socket(self, path: Path) -> None:
-        end = time.monotonic() + 20
-        while not path.exists():
+        end = patience.until(20)
+        while not _is_listened_to(path):
             if self._process.poll() is not None or time.monotonic() > end:
                 raise ToolError(
                     f"{self.name}: QEMU did not start; its output:\n"
