@@ -248,8 +248,8 @@ impl Zone {
         NonNull::new(zone).map(Self)
     }
 
-    /// Returns the pointer.
-    pub(super) fn as_ptr(&self) -> *mut bindings::zone {
+    /// Returns the pointer to the C side's zone.
+    pub fn as_ptr(&self) -> *mut bindings::zone {
         self.0.as_ptr()
     }
 
@@ -276,8 +276,8 @@ impl Zone {
 pub struct ZoneName(*const c_char);
 
 impl ZoneName {
-    /// Returns the pointer.
-    pub(crate) fn as_char_ptr(&self) -> *const c_char {
+    /// Returns the pointer to the string.
+    pub fn as_char_ptr(&self) -> *const c_char {
         self.0
     }
 }
