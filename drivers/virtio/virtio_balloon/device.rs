@@ -625,8 +625,8 @@ impl virtio::Driver for Balloon {
             let about = Arc::new(about, GFP_KERNEL)?;
             let shown = about.clone();
             let account = isolated.clone();
-            let name = fmt!("virtio_balloon_rs-virtio{}", dev.index());
-            let dir = StreamDir::new(&CString::try_from_fmt(name)?)?;
+            let name = CString::try_from_fmt(fmt!("virtio_balloon_rs-virtio{}", dev.index()))?;
+            let dir = StreamDir::new(&name)?;
             Ok(try_pin_init!(Self {
                 _oom,
                 reporting,

@@ -409,7 +409,8 @@ impl LockedZone<'_> {
 fn is_isolated(list: usize) -> bool {
     #[cfg(CONFIG_MEMORY_ISOLATION)]
     {
-        u32::try_from(list) == Ok(bindings::migratetype_MIGRATE_ISOLATE)
+        // The constant's type is that of the enumeration, which depends on the compiler.
+        i64::try_from(list) == Ok(i64::from(bindings::migratetype_MIGRATE_ISOLATE))
     }
     #[cfg(not(CONFIG_MEMORY_ISOLATION))]
     {
