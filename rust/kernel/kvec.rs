@@ -30,3 +30,21 @@ pub fn try_filled<T>(len: usize, mut element: impl FnMut(usize) -> Result<T>) ->
     unsafe { vec.inc_len(written) };
     result.map(|()| vec)
 }
+
+/// Returns the index of the first element of which `before` is not true. It has to be true of all
+/// that come before one of which it is.
+///
+/// That of the standard library has arithmetic that may panic, up to Rust 1.85 at least.
+pub fn partition_point<T>(elements: &[T], mut before: impl FnMut(&T) -> bool) -> usize {
+    let (mut low, mut high) = (0_usize, elements.len());
+    while low < high {
+        // Not more than `high`.
+        let middle = low.wrapping_add(high.wrapping_sub(low) / 2);
+        if elements.get(middle).is_some_and(&mut before) {
+            low = middle.wrapping_add(1);
+        } else {
+            high = middle;
+        }
+    }
+    low
+}

@@ -12,7 +12,10 @@
 //! - [`PartSink`] sets the bits of the blocks that a walk over the free lists finds in a part.
 
 use crate::{
-    kvec::filled,
+    kvec::{
+        filled,
+        partition_point, //
+    },
     mm::{
         Full,
         PfnRange,
@@ -185,7 +188,7 @@ impl<P: Piece> ScatterBitmap<P> {
             return;
         }
         let first_word = first >> 6;
-        let at = self.ends.partition_point(|&words| words <= first_word);
+        let at = partition_point(&self.ends, |&words| words <= first_word);
         self.recent = at;
         let start = at.checked_sub(1).and_then(|before| self.ends.get(before));
         let start = start.copied().unwrap_or(0).wrapping_mul(64);
@@ -221,7 +224,7 @@ impl<P: Piece> ScatterBitmap<P> {
         // INVARIANT: Of the word that may have bits behind the last one, these are cleared below.
         self.bits = bits;
         let last = bits >> 6;
-        let at = self.ends.partition_point(|&words| words <= last);
+        let at = partition_point(&self.ends, |&words| words <= last);
         let (Some(piece), Some(&end)) = (self.pieces.get_mut(at), self.ends.get(at)) else {
             return;
         };

@@ -3,7 +3,10 @@
 //! A small set of runs, which grow together as their neighbours arrive.
 
 use crate::{
-    kvec::filled,
+    kvec::{
+        filled,
+        partition_point, //
+    },
     prelude::*, //
 };
 
@@ -83,7 +86,7 @@ impl<R: Run> RunSet<R> {
     #[inline(never)]
     fn insert_or_join(&mut self, range: PfnRange, run: R) -> Result<(), R> {
         let runs = self.slots.get(..self.len).unwrap_or_default();
-        let at = runs.partition_point(|slot| {
+        let at = partition_point(runs, |slot| {
             slot.as_ref()
                 .is_some_and(|run| run.range().start() < range.start())
         });
