@@ -41,6 +41,8 @@ main() {
 	BUILD=$(bash "$CHROOT" make build "linux-headers-$release" "linux-source-$series" "${packages[@]}")
 	copy_checkout
 	in_build debian "RELEASE=$release"
+	# Another compiler, and other checks of the standard library's.
+	(cd "$VBRS_TOP" && "${PYTHON:-python3}" tools/checks/panic_free.py "$BUILD$INSIDE/virtio_balloon_rs.ko")
 	tree=$(bash "$CHROOT" run "$BUILD" bash "$INSIDE/tools/debian/rust-tree.sh" "$release")
 	rm -rf "$BUILD/root/installed"
 	in_build install "KDIR=$tree" RUSTC=/usr/bin/rustc DESTDIR=/root/installed
