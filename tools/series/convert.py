@@ -61,6 +61,16 @@ def module_file(module: str) -> str:
     return f"{_KERNEL}/{table.MOVED.get(module, module)}.rs"
 
 
+def module_text(sources: Sources, state: State, module: str) -> str:
+    """A module of ours without what only modules use that are not there yet."""
+    path = f"{_KERNEL}/{module}.rs"
+    text = sources.read(path)
+    for where, name, needs in table.COMES_WITH:
+        if where == module and needs not in state.modules:
+            text = rust_source.without(path, text, name)
+    return text
+
+
 def rust_files(sources: Sources, state: State) -> Iterator[tuple[str, str]]:
     """The files of the kernel crate: path there, and text."""
 
@@ -71,7 +81,7 @@ def rust_files(sources: Sources, state: State) -> Iterator[tuple[str, str]]:
         if module == "mm":
             continue
         path = f"{_KERNEL}/{module}.rs"
-        text = sources.read(path)
+        text = module_text(sources, state, module)
         if sources.theirs(path) is not None and module not in table.MOVED:
             raise SeriesError(f"{path}: the kernel has such a file; say in MOVED where ours goes")
         if module in table.MOVED:
@@ -181,8 +191,7 @@ def used_by(sources: Sources, state: State) -> set[str]:
     """What the files of the series so far take from the bindings."""
     used: set[str] = set()
     for module in state.modules:
-        text = sources.read(f"{_KERNEL}/{module}.rs")
-        used |= rust_source.used(text)
+        used |= rust_source.used(module_text(sources, state, module))
     for path in state.files:
         if path.endswith(".rs"):
             used |= rust_source.used(sources.read(path))

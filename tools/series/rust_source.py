@@ -63,6 +63,20 @@ def convert(path: str, text: str) -> str:
     return text
 
 
+def without(path: str, text: str, name: str) -> str:
+    """The text without a function, or all of this name, and what is said of it."""
+    function = re.compile(
+        r"\n?(?:^ +(?:///|#\[).*\n)*"
+        rf"^(?P<indent> *)(?:pub(?:\([^)]*\))? )?(?:unsafe )?fn {name}\b"
+        r"(?:.*\{\}\n|(?:.*\n)*?(?P=indent)\}\n)",
+        re.M,
+    )
+    text, times = function.subn("", text)
+    if not times:
+        raise SeriesError(f"{path}: the rule 'fn {name} comes later' does not match")
+    return text
+
+
 def gated(attribute: str, declaration: str) -> str:
     """The declaration, only compiled with a symbol of Kconfig."""
     return f"#[cfg({attribute})]\n{declaration}" if attribute else declaration

@@ -46,8 +46,8 @@ impl ModuleMetadata for LocalModule {
 """,
 )
 
-# Files of rust/kernel that only add modules to the kernel's, and all that they have: the edits below
-# add it.
+# Files of rust/kernel that only add modules to the kernel's, and all that they have: the edits
+# below add it.
 LISTS = {
     "debugfs": (
         "mod stream;\n",
@@ -181,10 +181,39 @@ __rust_helper int rust_helper_next_drop_caches(unsigned int caches)
     ),
 )
 
+# Items of our modules that only later ones use: without them they would be dead code. An item is a
+# function by its name, and comes with the module that is named last.
+COMES_WITH: tuple[tuple[str, str, str], ...] = (
+    ("workqueue", "flush", "virtio/mock"),
+    ("virtio/lifecycle", "settle", "virtio/mock"),
+    ("virtio/work", "settle", "virtio/mock"),
+)
+
 _ADMIN = "Documentation/admin-guide/virtio-balloon.rst"
 
 # The same for other files of ours.
 FILE_EDITS: tuple[Edit, ...] = (
+    # The kernel crate keeps Device::as_raw() to itself.
+    Replace(
+        "rust/kernel/pm.rs",
+        "/// Returns the C device. Upstream this is `Device::as_raw()`, "
+        "which only its own crate may call.\n"
+        "fn as_raw(dev: &device::Device) -> *mut bindings::device {\n"
+        "    // CAST: `Device` is a transparent wrapper of `struct device`, "
+        "which may be changed behind it.\n"
+        "    core::ptr::from_ref(dev).cast_mut().cast()\n"
+        "}\n\n",
+        "",
+    ),
+    Replace(
+        "rust/kernel/pm.rs",
+        "_wakeup_capable(as_raw(&dev), true)",
+        "_wakeup_capable(dev.as_raw(), true)",
+    ),
+    Replace(
+        "rust/kernel/pm.rs", "pm_stay_awake(as_raw(&self.dev))", "pm_stay_awake(self.dev.as_raw())"
+    ),
+    Replace("rust/kernel/pm.rs", "pm_relax(as_raw(&self.dev))", "pm_relax(self.dev.as_raw())"),
     Replace(
         "rust/kernel/mm/isolation.rs",
         "isolate free blocks: it needs the patches of\n/// `tools/kernel/patches`.\n",
@@ -663,7 +692,13 @@ what it never returned is dropped after the reset. So nobody can use memory that
 the device may write to. Work ends before the device is reset, and other parts of
 the kernel get at the device for a moment only, while it is live. The order of a
 device's life, over probe, suspend, resume and removal, cannot be left by a
-driver: the types see to that where they can.""",
+driver: the types see to that where they can.
+
+Two kinds of buffers are for memory balloons: bitmaps that are scattered over
+pages, and free pages that are reported. A report must not return before the
+device has answered, also if the device is removed meanwhile, or breaks; so its
+virtqueue says what becomes of one that the device does not answer, and lets none
+begin while the machine goes to sleep.""",
         modules=(
             "virtio",
             "virtio/access",
@@ -673,6 +708,9 @@ driver: the types see to that where they can.""",
             "virtio/fault",
             "virtio/feature",
             "virtio/lifecycle",
+            "virtio/out_bitmap",
+            "virtio/report_queue",
+            "virtio/report_sleep",
             "virtio/virtqueue",
             "virtio/work",
         ),
@@ -699,27 +737,12 @@ driver: the types see to that where they can.""",
             "rust/kernel/virtio/config.rs",
             "rust/kernel/virtio/f*.rs",
             "rust/kernel/virtio/lifecycle.rs",
+            "rust/kernel/virtio/out_bitmap.rs",
+            "rust/kernel/virtio/report_*.rs",
             "rust/kernel/virtio/virtqueue.rs",
             "rust/kernel/virtio/work.rs",
         ),
         builds=("drivers/virtio/",),
-    ),
-    Patch(
-        "rust: virtio: add bitmaps for devices",
-        """Let a device read a bitmap that is scattered over pages, as one buffer. It is
-sealed while the device has it.""",
-        modules=("virtio/out_bitmap",),
-        owns=("rust/kernel/virtio/out_bitmap.rs",),
-    ),
-    Patch(
-        "rust: virtio: lend reported pages to devices",
-        """Free page reporting must not return before the device has answered, also if the
-device is removed meanwhile, or breaks.
-
-Add a virtqueue for that, which says what becomes of a report that the device does
-not answer, and which no report enters while the machine goes to sleep.""",
-        modules=("virtio/report_queue", "virtio/report_sleep"),
-        owns=("rust/kernel/virtio/report_*.rs",),
     ),
     Patch(
         "rust: virtio: add a device in memory for tests",
@@ -744,7 +767,8 @@ open.""",
             After(
                 "rust/kernel/debugfs.rs",
                 "mod entry;\n#[cfg(CONFIG_DEBUG_FS)]\nuse entry::Entry;\n",
-                "\nmod stream;\npub use stream::{\n    Stream,\n    StreamDir,\n    StreamFile, //\n};\n",
+                "\nmod stream;\n"
+                "pub use stream::{\n    Stream,\n    StreamDir,\n    StreamFile, //\n};\n",
             ),
         ),
         owns=("rust/kernel/debugfs/stream.rs",),

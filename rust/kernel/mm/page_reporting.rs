@@ -42,7 +42,7 @@ pub struct ReportedPages<'a> {
 
 impl ReportedPages<'_> {
     /// Returns the entries, and how many there are.
-    pub(crate) fn as_raw(&self) -> (NonNull<bindings::scatterlist>, c_uint) {
+    pub fn as_raw(&self) -> (NonNull<bindings::scatterlist>, c_uint) {
         (self.entries, self.count)
     }
 

@@ -117,6 +117,17 @@ def test_a_helper_comes_with_its_first_user():
     assert two.startswith("__rust_helper int rust_helper_two(int a)\n")
 
 
+def test_what_comes_later_is_left_out():
+    text = "impl A {\n    /// One.\n    fn one(&self) {\n        if x {\n        }\n    }\n\n"
+    text += "    /// Two.\n    #[cfg(Y)]\n    pub(crate) fn two(&self) {}\n}\n"
+    assert "fn one" not in (left := rust_source.without("a.rs", text, "one"))
+    assert "/// One." not in left and "pub(crate) fn two" in left
+    left = rust_source.without("a.rs", text, "two")
+    assert left.endswith("        }\n    }\n}\n")
+    with pytest.raises(model.SeriesError, match=r"a\.rs: the rule 'fn three comes later'"):
+        rust_source.without("a.rs", text, "three")
+
+
 def test_what_no_rule_knows_is_named():
     with pytest.raises(model.SeriesError, match=r"a\.rs: no rule knows .*kernel_next::mm"):
         rust_source.convert("a.rs", "use kernel_next::mm;\n")
