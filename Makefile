@@ -148,7 +148,9 @@ module-variant-kunit:
 	+$(call variant_build,-kunit,$(KUNIT_ON))
 
 # With a key of one's own the kernel's rules neither sign nor compress it: signing comes before compressing.
-install_rules = $(if $(SIGN_KEY),CONFIG_MODULE_SIG_ALL= CONFIG_MODULE_COMPRESS_ALL=)
+# Without, they sign if the tree has the kernel's key. Headers of a distribution have not.
+install_rules = $(if $(SIGN_KEY),CONFIG_MODULE_SIG_ALL= CONFIG_MODULE_COMPRESS_ALL=,\
+	$(if $(wildcard $(KDIR)/certs/signing_key.x509),,CONFIG_MODULE_SIG_ALL=))
 # The tree may be that of the set-up; without one it is install.sh that says so.
 install = @DESTDIR='$(DESTDIR)' INSTALL_MOD_PATH='$(INSTALL_MOD_PATH)' SIGN_KEY='$(SIGN_KEY)' \
 	SIGN_CERT='$(SIGN_CERT)' bash tools/install/install.sh $(1) '$(abspath $(KDIR))'
@@ -297,12 +299,12 @@ deb: ## Make build/virtio-balloon-rs-dkms_*.deb, which has DKMS build the module
 	@VERSION='$(VERSION)' bash tools/debian/build-deb.sh
 
 .PHONY: check-deb
-check-deb: ## Install that package in a clean chroot of Debian, look at it, remove it; takes root (~30 min)
+check-deb: ## Install that package in a clean chroot of Debian, look at it, remove it; takes root (~10 min)
 	@bash tools/debian/check-deb.sh
 
 # Any set-up will do: its guest kernel is not used.
 .PHONY: check-debian
-check-debian: ## After a set-up: build the module for Debian's own kernel in a chroot, and try it there in QEMU; takes root (~1 hour the first time)
+check-debian: ## After a set-up: build the module for Debian's own kernel in a chroot, and try it there in QEMU; takes root (~20 min the first time)
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) PYTHON='$(PYTHON)' bash tools/debian/check-debian.sh
 
 .PHONY: fmt

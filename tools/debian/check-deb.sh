@@ -3,7 +3,7 @@
 #
 # check-deb.sh: installs the package of build-deb.sh in a clean chroot of Debian with a kernel of
 # its backports, looks at what is there, removes it, and looks whether anything is left. Takes root,
-# debootstrap, and about half an hour of one core.
+# debootstrap, and about ten minutes of one core.
 
 . "$(dirname "$0")/../setup/common.sh"
 

@@ -3,8 +3,8 @@
 #
 # check-debian.sh: builds the module for the newest kernel of Debian's backports as somebody with
 # Debian would, in a chroot, and tries it on that kernel as it is: in a small guest, and in a system
-# of Debian that boots with udev. Takes root, debootstrap, the QEMU of the set-up, and about an hour
-# of one core the first time.
+# of Debian that boots with udev. Takes root, debootstrap, the QEMU of the set-up, and about 20
+# minutes of one core the first time.
 
 . "$(dirname "$0")/../setup/common.sh"
 

@@ -44,6 +44,8 @@ write_trial() {
 		[Install]
 		WantedBy=multi-user.target
 	UNIT
+	# It would hang up the port.
+	ln -sfn /dev/null "$SYSTEM/etc/systemd/system/serial-getty@ttyS0.service"
 	ln -sfn ../trial.service "$SYSTEM/etc/systemd/system/multi-user.target.wants/trial.service"
 }
 
