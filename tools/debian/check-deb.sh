@@ -54,11 +54,11 @@ main() {
 	# difference.
 	bash "$CHROOT" new "$SYSTEM" clean "linux-headers-$release" "linux-image-$release" "linux-source-$series" \
 		initramfs-tools udev zstd $(dpkg-deb -f "$deb" Depends | tr ',' '\n' | awk '{ print $1 }') >/dev/null
-	cp "$deb" "$SYSTEM/root/package.deb"
+	cp "$deb" "$SYSTEM/srv/package.deb"
 	before=$(snapshot)
 
 	progress "installing the package; DKMS builds the module for $release"
-	in_system apt-get install -y --no-install-recommends /root/package.deb >"$scratch/install.log" 2>&1 </dev/null ||
+	in_system apt-get install -y --no-install-recommends /srv/package.deb >"$scratch/install.log" 2>&1 </dev/null ||
 		die_with_log "$scratch/install.log" "the package cannot be installed."
 	[ "$(in_system dkms status -m "$NAME" -v "$version" -k "$release" | grep -c ': installed')" -eq 1 ] || {
 		cat "$SYSTEM/var/lib/dkms/$NAME/$version/build/make.log" >>"$scratch/install.log" 2>/dev/null || true

@@ -10,7 +10,7 @@
 
 CHROOT=$VBRS_TOP/tools/debian/chroot.sh
 # Where the checkout is in the chroot.
-INSIDE=/root/virtio-balloon-rs
+INSIDE=/srv/virtio-balloon-rs
 PACKAGES=$VBRS_TOP/tools/debian/packages.list
 
 python() {
@@ -44,13 +44,13 @@ main() {
 	# Another compiler, and other checks of the standard library's.
 	(cd "$VBRS_TOP" && "${PYTHON:-python3}" tools/checks/panic_free.py "$BUILD$INSIDE/virtio_balloon_rs.ko")
 	tree=$(bash "$CHROOT" run "$BUILD" bash "$INSIDE/tools/debian/rust-tree.sh" "$release")
-	rm -rf "$BUILD/root/installed"
-	in_build install "KDIR=$tree" RUSTC=/usr/bin/rustc DESTDIR=/root/installed
+	rm -rf "$BUILD/srv/installed"
+	in_build install "KDIR=$tree" RUSTC=/usr/bin/rustc DESTDIR=/srv/installed
 
 	root=$(bash "$CHROOT" make system "linux-image-$release" initramfs-tools systemd-sysv udev kmod zstd)
 	python tools.debian.kernel_trial "$root/boot/vmlinuz-$release" "$BUILD$INSIDE/virtio_balloon_rs.ko" \
 		"$(compgen -G "$root/usr/lib/modules/$release/kernel/drivers/virtio/virtio_balloon.ko*")"
-	bash "$VBRS_TOP/tools/debian/system-image.sh" "$root" "$BUILD/root/installed" "$release" \
+	bash "$VBRS_TOP/tools/debian/system-image.sh" "$root" "$BUILD/srv/installed" "$release" \
 		"$VBRS_TOP/build/debian-system"
 	python tools.debian.system_trial "$VBRS_TOP/build/debian-system" "$release"
 	echo "make check-debian: everything passed."
