@@ -38,19 +38,14 @@ def _uncompressed(module: Path, directory: Path) -> Path:
     return target
 
 
-def _bound(guest: Guest) -> str:
-    (device,) = guest.balloons()
-    link = guest.agent.run(f"readlink /sys/bus/virtio/devices/{device}/driver || true").strip()
-    return link.rpartition("/")[2]
-
-
 def _try(guest: Guest) -> None:
     _say(f"booted {guest.agent.run('uname -r').strip()}")
     drivers.C.load(guest)
     drivers.HOLD.load(guest)
-    assert _bound(guest) == "virtio_balloon", "the C driver was first, and has not the device"
+    first = drivers.bound(guest)
+    assert first == "virtio_balloon", "the C driver was first, and has not the device"
     drivers.rebind(guest, drivers.C, drivers.HOLD)
-    assert _bound(guest) == "virtio_balloon_rs"
+    assert drivers.bound(guest) == "virtio_balloon_rs"
     _say("taken from the C driver")
 
     total = guest.agent.meminfo()["MemTotal"]
@@ -74,7 +69,9 @@ def _try(guest: Guest) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(prog="tools.debian.kernel_trial", description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        prog="tools.debian.kernel_trial", description=__doc__.splitlines()[0]
+    )
     parser.add_argument("kernel", type=Path)
     parser.add_argument("module", type=Path)
     parser.add_argument("c_module", type=Path)

@@ -99,6 +99,13 @@ def rebind(guest: Guest, old: Driver, new: Driver) -> None:
     guest.agent.write(f"{new.sysfs}/bind", device)
 
 
+def bound(guest: Guest) -> str | None:
+    """The name of the driver that has the balloon."""
+    (device,) = guest.balloons()
+    link = guest.agent.run(f"readlink /sys/bus/virtio/devices/{device}/driver || true").strip()
+    return link.rpartition("/")[2] or None
+
+
 def features(guest: Guest) -> set[int]:
     """The bits of the features that the balloon's driver took."""
     (device,) = guest.balloons()

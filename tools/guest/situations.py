@@ -79,6 +79,18 @@ def check_memory(guest: Guest, before: tuple[int, int]) -> None:
     hinting.wait_for_free(guest, free)
 
 
+def check_unload_inflated(guest: Guest, driver: Driver, remaining_mib: int, times: int) -> None:
+    """A driver that goes away has taken its pages out of the balloon, each time."""
+    total, free = guest.agent.meminfo()["MemTotal"], hinting.free_kib(guest)
+    for _ in range(times):
+        driver.load(guest)
+        balloon.inflate_to(guest, remaining_mib)
+        driver.unload(guest)
+        assert balloon.inflated_pages(guest) == 0
+        assert guest.agent.meminfo()["MemTotal"] == total
+        hinting.wait_for_free(guest, free)
+
+
 def check_works(guest: Guest) -> None:
     """The balloon goes both ways, statistics and hints come. It is empty afterwards."""
     balloon.inflate_to(guest, REMAINING_MIB)

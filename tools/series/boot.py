@@ -23,10 +23,7 @@ def driver(image: Path, module: Path | None, logs: Path) -> str:
         guest.boot(240.0)
         if module:
             guest.insmod(drivers.RUST_MODULE, deadline=120.0)
-        (device,) = guest.balloons()
-        bound = guest.agent.run(
-            f"basename $(readlink /sys/bus/virtio/devices/{device}/driver)"
-        ).strip()
+        bound = drivers.bound(guest)
         if bound != "virtio_balloon_rs":
             raise SeriesError(f"the device of the guest '{name}' has the driver {bound!r}")
         balloon.inflate_to(guest, _REMAINING_MIB)

@@ -7,19 +7,14 @@ C, RUST = "virtio_balloon", "virtio_balloon_rs"
 SYSFS = "/sys/bus/virtio"
 
 
-def _bound(guest):
-    link = guest.agent.run(f"readlink {SYSFS}/devices/virtio0/driver || true").strip()
-    return link.rpartition("/")[2] or None
-
-
 def test_unbind_and_bind(guests, machine):
     guest = guests.start(machine)
     drivers.C.load(guest)
     drivers.HOLD.load(guest)
-    assert _bound(guest) == C
+    assert drivers.bound(guest) == C
     for old, new in ((C, RUST), (RUST, C), (C, RUST)):
         guest.agent.write(f"{SYSFS}/drivers/{old}/unbind", "virtio0")
-        assert _bound(guest) is None
+        assert drivers.bound(guest) is None
         guest.agent.write(f"{SYSFS}/drivers/{new}/bind", "virtio0")
-        assert _bound(guest) == new
+        assert drivers.bound(guest) == new
         assert hinting.one_round(guest).segments > 0

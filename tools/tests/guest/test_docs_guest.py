@@ -120,8 +120,7 @@ def test_shell_commands(ordinary, block):
         code, output = guest.agent.try_run(line)
         assert code == 0, f"{block}: {line}: {output}"
     if "insmod" in "\n".join(lines) and block.argument != "samples":
-        link = guest.agent.run("readlink /sys/bus/virtio/devices/virtio0/driver").strip()
-        assert link.endswith("/virtio_balloon_rs")
+        assert drivers.bound(guest) == "virtio_balloon_rs"
 
 
 @pytest.mark.parametrize("block", blocks.of_kind(TREE, "log"), ids=str)

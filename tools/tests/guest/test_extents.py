@@ -5,7 +5,16 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import balloon, contents, drivers, hinting, migration, resident, vmstat
+from tools.guest import (
+    balloon,
+    contents,
+    drivers,
+    hinting,
+    migration,
+    resident,
+    situations,
+    vmstat,
+)
 from tools.guest.drivers import Driver
 from tools.guest.machine import Balloon
 
@@ -144,12 +153,5 @@ def test_unload_and_rebind(guests, extents):
     """The blocks come back whoever takes the balloon next."""
     guest = guests.start(extents)
     contents.keep(guest)
-    total, free = guest.agent.meminfo()["MemTotal"], hinting.free_kib(guest)
-    for _ in range(2):
-        EXTENTS.load(guest)
-        balloon.inflate_to(guest, REMAINING_MIB)
-        EXTENTS.unload(guest)
-        assert balloon.inflated_pages(guest) == 0
-        assert guest.agent.meminfo()["MemTotal"] == total
-        hinting.wait_for_free(guest, free)
+    situations.check_unload_inflated(guest, EXTENTS, REMAINING_MIB, times=2)
     contents.check_kept(guest)

@@ -3,7 +3,7 @@
 
 from dataclasses import replace
 
-from tools.guest import balloon, contents, hinting, reporting
+from tools.guest import balloon, contents, hinting, reporting, situations
 
 CYCLES = 50
 REMAINING_MIB = 128
@@ -32,16 +32,8 @@ def test_there_and_back(guests, machine, driver):
 def test_unload_inflated(guests, machine, driver):
     """A driver that goes away takes its pages out of the balloon."""
     guest = guests.start(replace(machine, memory_mib=384))
-    total = guest.agent.meminfo()["MemTotal"]
     contents.keep(guest)
-    free = hinting.free_kib(guest)
-    for _ in range(3):
-        driver.load(guest)
-        balloon.inflate_to(guest, REMAINING_MIB)
-        driver.unload(guest)
-        assert balloon.inflated_pages(guest) == 0
-        assert guest.agent.meminfo()["MemTotal"] == total
-        hinting.wait_for_free(guest, free)
+    situations.check_unload_inflated(guest, driver, REMAINING_MIB, times=3)
     contents.check_kept(guest)
 
 

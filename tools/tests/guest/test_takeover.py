@@ -45,11 +45,6 @@ def _refused(guest, arguments, code):
     return output
 
 
-def _bound(guest):
-    link = guest.agent.run("readlink /sys/bus/virtio/devices/virtio0/driver || true").strip()
-    return link.rpartition("/")[2]
-
-
 def test_status(guest):
     assert _tool(guest, "status").splitlines()[0] == "virtio0: no driver"
     guest.agent.run(f"modprobe {C}")
@@ -63,11 +58,11 @@ def test_take_and_give(guest):
     guest.agent.run(f"modprobe {C}")
     for _ in range(2):
         assert f"virtio0: {RUST}" in _tool(guest, "take")
-        assert _bound(guest) == RUST
+        assert drivers.bound(guest) == RUST
         assert hinting.one_round(guest).segments > 0
         assert f"no balloon has the driver {C}" in _tool(guest, "take virtio0")
         assert f"virtio0: {C}" in _tool(guest, "give virtio0")
-        assert _bound(guest) == C
+        assert drivers.bound(guest) == C
         assert hinting.one_round(guest).segments > 0
 
 
@@ -76,7 +71,7 @@ def test_choice(guest):
     guest.agent.run(f"modprobe {C}")
     _tool(guest, "c")
     assert f"chosen: {C}" in _tool(guest, "status")
-    assert _bound(guest) == C
+    assert drivers.bound(guest) == C
     assert f"blacklist {RUST}" in guest.agent.read(f"/etc/modprobe.d/{CONF}")
     assert guest.agent.run(f"readlink /etc/udev/rules.d/{RULES}").strip() == "/dev/null"
     # The device's alias is that of both drivers: it is what udev asks for.
@@ -84,7 +79,7 @@ def test_choice(guest):
     assert RUST not in guest.agent.run("lsmod").split()
 
     assert f"chosen: {RUST}" in _tool(guest, "rust")
-    assert _bound(guest) == RUST
+    assert drivers.bound(guest) == RUST
     assert guest.agent.run("ls /etc/modprobe.d /etc/udev/rules.d | grep -c balloon; true") == "0\n"
 
 
@@ -94,7 +89,7 @@ def test_wrong_parameters_leave_the_device(guest):
     output = _refused(guest, "take", 1)
     assert "cannot be loaded" in output
     assert f"{C} keeps virtio0" in output
-    assert _bound(guest) == C
+    assert drivers.bound(guest) == C
 
 
 def test_not_for_this_kernel(guest):
@@ -104,7 +99,7 @@ def test_not_for_this_kernel(guest):
     try:
         assert f"{RUST}: not there for {release}" in _tool(guest, "status")
         assert f"{C} keeps virtio0" in _refused(guest, "take", 1)
-        assert _bound(guest) == C
+        assert drivers.bound(guest) == C
     finally:
         guest.agent.run(f"mv /tmp/{RUST}.ko /lib/modules/{release}; depmod")
 
