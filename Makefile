@@ -138,7 +138,7 @@ unexport KDIR_VARIANT
 variant_build = $(call kbuild,$(KDIR_VARIANT),$(call in_dir,variant-$(VARIANT)$(1)) W=e \
 	$(if $(wildcard $(KDIR_VARIANT)/.prepared),KBUILD_MODPOST_WARN=1) $(2),modules)
 
-.PHONY: module-variant module-variant-kunit
+.PHONY: module-variant module-variant-kunit samples-variant
 module-variant:
 	@mkdir -p 'build/variant-$(VARIANT)'
 	+$(call variant_build)
@@ -146,6 +146,10 @@ module-variant:
 module-variant-kunit:
 	@mkdir -p 'build/variant-$(VARIANT)-kunit'
 	+$(call variant_build,-kunit,$(KUNIT_ON))
+
+samples-variant:
+	@mkdir -p 'build/variant-$(VARIANT)-samples'
+	+$(call variant_build,-samples,$(SAMPLES_ON))
 
 # With a key of one's own the kernel's rules neither sign nor compress it: signing comes before compressing.
 # Without, they sign if the tree has the kernel's key. Headers of a distribution have not.

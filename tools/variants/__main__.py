@@ -24,6 +24,8 @@ def check(variant: Variant, whole: bool, screen: Console) -> Outcome:
         outcome.module = "built"
         kunit_module = build.module(variant, kunit=True)
         outcome.kunit_module = "built"
+        build.samples(variant)
+        outcome.samples = "built"
         if whole:
             outcome.tried = boot.try_out(variant, build.tree(variant), module, kunit_module)
     except (AssertionError, OSError, ToolError) as error:

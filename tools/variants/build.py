@@ -39,6 +39,11 @@ def module(variant: Variant, kunit: bool) -> Path:
     return BUILD / f"{variant.flavour}{'-kunit' if kunit else ''}" / MODULE
 
 
+def samples(variant: Variant) -> None:
+    """Builds the samples with warnings as errors."""
+    _run("the samples", ["make", "samples-variant", f"VARIANT={variant.name}"])
+
+
 def _run(what: str, command: list[str]) -> None:
     # Its output is the user's: the error is in it.
     done = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, check=False)

@@ -24,6 +24,7 @@ class Outcome:
     kernel: str = "-"
     module: str = "-"
     kunit_module: str = "-"
+    samples: str = "-"
     tried: Tried | None = None
     # The first thing that went wrong.
     failure: str = ""
@@ -31,11 +32,13 @@ class Outcome:
 
 def show(outcomes: Sequence[Outcome], screen: Console) -> None:
     table = Table(title="The module on kernels that are configured otherwise", pad_edge=False)
-    for column in ("variant", "kernel", "module", "with KUnit", "KUnit in a guest", "driver"):
+    for column in ("variant", "kernel", "module", "with KUnit", "samples"):
+        table.add_column(column)
+    for column in ("KUnit in a guest", "driver"):
         table.add_column(column)
     for outcome in outcomes:
         table.add_row(outcome.name, outcome.kernel, outcome.module, outcome.kunit_module,
-                      *_tried(outcome))  # fmt: skip
+                      outcome.samples, *_tried(outcome))  # fmt: skip
     measured = screen.measure(table, options=screen.options.update(max_width=1000))
     Console(file=screen.file, width=max(screen.width, measured.maximum)).print(table)
     for outcome in outcomes:
@@ -49,7 +52,7 @@ def write(outcomes: Sequence[Outcome], folder: Path) -> None:
 
 def _tried(outcome: Outcome) -> tuple[str, str]:
     if outcome.tried is None:
-        failed = outcome.kernel == "whole" and outcome.kunit_module == "built"
+        failed = outcome.kernel == "whole" and outcome.samples == "built"
         return ("failed" if failed else "not tried",) * 2
     tried = outcome.tried
     skipped = f", {tried.skipped} skipped" if tried.skipped else ""

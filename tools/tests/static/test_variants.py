@@ -224,10 +224,10 @@ def test_check_suites():
 
 def test_report(tmp_path):
     outcomes = [
-        Outcome("tiny", "all", "whole", "built", "built", Tried(40, 300, 2, (9, 8))),
-        Outcome("no-smp", "one", "prepared", "built", "built"),
+        Outcome("tiny", "all", "whole", "built", "built", "built", Tried(40, 300, 2, (9, 8))),
+        Outcome("no-smp", "one", "prepared", "built", "built", "built"),
         Outcome("no-pm", "one", "prepared", failure="the module failed: make module-variant"),
-        Outcome("cma", "one", "whole", "built", "built", failure="KUnit: a: b failed"),
+        Outcome("cma", "one", "whole", "built", "built", "built", failure="KUnit: a: b failed"),
     ]
     text = io.StringIO()
     report.show(outcomes, Console(file=text, width=60))
@@ -255,9 +255,10 @@ def test_one_failure_does_not_stop_the_others(monkeypatch, tmp_path, fails, stat
     monkeypatch.setattr(command, "catalogue", lambda: KNOWN)
     monkeypatch.setattr(command.build, "kernel", lambda variant, whole: None)
     monkeypatch.setattr(command.build, "module", module)
+    monkeypatch.setattr(command.build, "samples", lambda variant: seen.append((variant.name, None)))
     monkeypatch.setattr(command.paths, "RESULTS", tmp_path)
     monkeypatch.setenv("VARIANTS", "")
     monkeypatch.setenv("VARIANTS_BOOT", "none")
     assert command.main() == status
-    assert ("tiny", True) in seen
+    assert seen[-3:] == [("tiny", False), ("tiny", True), ("tiny", None)]
     assert (("no-numa", True) in seen) != fails
