@@ -50,16 +50,32 @@ check() {
 		[ -r "$SIGN_CERT" ] || die "cannot read SIGN_CERT=$SIGN_CERT."
 		[ -x "$KDIR/scripts/sign-file" ] ||
 			die "KDIR=$KDIR has no scripts/sign-file: its kernel has no signed modules (CONFIG_MODULE_SIG)."
+		try_key
 	}
+}
+
+sign_file() {
+	local hash
+	hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$KDIR/include/config/auto.conf")
+	"$KDIR/scripts/sign-file" "${hash:-sha256}" "$SIGN_KEY" "$SIGN_CERT" "$1" </dev/null
+}
+
+# On something else, before the build takes its time and a module is there that is not signed.
+try_key() {
+	SCRATCH=$(mktemp -d)
+	trap 'rm -rf "$SCRATCH"' EXIT
+	echo module >"$SCRATCH/module"
+	sign_file "$SCRATCH/module" >"$SCRATCH/log" 2>&1 ||
+		die_with_log "$SCRATCH/log" "nothing can be signed with SIGN_KEY=$SIGN_KEY and SIGN_CERT=$SIGN_CERT. Give the private key (PEM) and its own certificate; KBUILD_SIGN_PIN= if the key has a passphrase."
 }
 
 # For those whose kernel tree has not the key: the kernel's modules_install has left it unsigned.
 sign() {
-	local hash
 	[ -n "${SIGN_KEY:-}" ] || return 0
-	hash=$(sed -n 's/^CONFIG_MODULE_SIG_HASH="\(.*\)"$/\1/p' "$KDIR/include/config/auto.conf")
-	"$KDIR/scripts/sign-file" "${hash:-sha256}" "$SIGN_KEY" "$SIGN_CERT" "$MODULES/updates/$MODULE.ko" ||
+	sign_file "$MODULES/updates/$MODULE.ko" ||
 		die "scripts/sign-file could not sign the module with SIGN_KEY=$SIGN_KEY and SIGN_CERT=$SIGN_CERT."
+	# That of an earlier installation without a key: a signed one is not compressed.
+	rm -f "$MODULES/updates/$MODULE".ko.{xz,gz,zst}
 	step signed "with $SIGN_KEY"
 }
 

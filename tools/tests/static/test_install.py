@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: GPL-2.0
 """`make install` into a directory, what is there then, and that `make uninstall` leaves nothing of it."""
 
+import os
 import re
 import shutil
 import subprocess
 from pathlib import Path
 
 import pytest
+
+from tools.checks import module_signature
 
 SCRIPTS = Path(__file__).resolve().parents[2] / "install"
 MODULE = "virtio_balloon_rs"
@@ -94,6 +97,105 @@ def test_install_and_uninstall(run, value, copy, tmp_path):
     assert not list((tmp_path / "etc").rglob("*")) if (tmp_path / "etc").exists() else True
     (tmp_path / "usr").mkdir(exist_ok=True)
     assert loaded_for("virtio_balloon") == ["virtio_balloon"]
+
+
+def _openssl_key(directory, name):
+    """A key in PEM and a certificate in DER, made as the guide has it."""
+    directory.mkdir()
+    key, certificate = directory / "MOK.priv", directory / "MOK.der"
+    command = ["openssl", "req", "-new", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "36500"]
+    command += ["-subj", f"/CN={name}/", "-outform", "DER", "-keyout", key, "-out", certificate]
+    subprocess.run(command, check=True, capture_output=True)
+    return key, certificate
+
+
+@pytest.fixture(scope="module")
+def keys(tmp_path_factory):
+    """Two pairs of a key and its certificate."""
+    top = tmp_path_factory.mktemp("keys")
+    return _openssl_key(top / "ours", "our modules"), _openssl_key(top / "other", "others")
+
+
+@pytest.fixture(scope="module")
+def sign_file(tree, tmp_path_factory):
+    """The kernel's own. The tree of the check kernel has none, as it has no signed modules."""
+    show = ["make", "-s", "print-KSRC"]
+    shown = subprocess.run(show, cwd=tree, capture_output=True, text=True, check=True)
+    source = Path(shown.stdout.strip())
+    target = tmp_path_factory.mktemp("sign") / "sign-file"
+    command = ["gcc", "-w", "-I", source / "tools/include/uapi", source / "scripts/sign-file.c"]
+    subprocess.run([*command, "-lcrypto", "-o", target], check=True)
+    return target
+
+
+@pytest.fixture
+def tools(value):
+    """What a tree that is not in the cache has to be told: the tools of the one that is."""
+    known = {}
+    for path in (Path(value("CACHE")) / "state").glob("*.env"):
+        known.update(re.findall(r"^FOUND_(\w+)=(.*)$", path.read_text(), re.MULTILINE))
+    names = ("RUSTC", "BINDGEN", "LLVM", "LIBCLANG_PATH")
+    path = f"{known['LLVM_BIN']}:{os.environ['PATH']}"
+    return {name: known[name] for name in names} | {"PATH": path}
+
+
+def _modinfo(module, field):
+    command = [_sbin("modinfo"), "-F", field, module]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def test_signed(run, value, copy, keys, sign_file, tools, tmp_path):
+    """It is signed with the key that was given. openssl's verdict stands for a kernel's."""
+    built = Path(value("KDIR_CHECK"))
+    kdir = tmp_path / "kdir"
+    (kdir / "scripts").mkdir(parents=True)
+    for path in [*built.iterdir(), *(built / "scripts").iterdir()]:
+        if path.name != "scripts":
+            (kdir / path.relative_to(built)).symlink_to(path)
+    (kdir / "scripts/sign-file").symlink_to(sign_file)
+    root = tmp_path / "root"
+    release = (kdir / "include/config/kernel.release").read_text().strip()
+    module = root / f"lib/modules/{release}/updates/{MODULE}.ko"
+    # Of an earlier installation, without a key.
+    module.parent.mkdir(parents=True)
+    module.with_suffix(".ko.xz").touch()
+    (key, certificate), (_, other) = keys
+    words = [f"KDIR={kdir}", f"DESTDIR={root}", f"SIGN_KEY={key}", f"SIGN_CERT={certificate}"]
+    words += [f"{name}={tools[name]}" for name in ("RUSTC", "BINDGEN", "LLVM")]
+    result = run("make", "-C", copy, "install", *words, **tools)
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert f"signed           with {key}" in result.stdout
+    assert [path.name for path in module.parent.iterdir()] == [module.name]
+    assert _modinfo(module, "sig_id") == "PKCS#7"
+    assert _modinfo(module, "signer") == "our modules"
+    assert _modinfo(module, "sig_hashalgo") == "sha256"
+
+    module_signature.verify(module, certificate)
+    with pytest.raises(module_signature.NotSigned):
+        module_signature.verify(module, other)
+    content = bytearray(module.read_bytes())
+    content[len(content) // 2] ^= 1
+    module.write_bytes(content)
+    with pytest.raises(module_signature.NotSigned):
+        module_signature.verify(module, certificate)
+
+
+def test_key_that_does_not_fit(run, kernel, keys, sign_file, tmp_path):
+    """Said before anything is built or installed: the tree has nothing to build with."""
+    (kernel / "scripts").mkdir()
+    (kernel / "scripts/sign-file").symlink_to(sign_file)
+    (kernel / "include/config/auto.conf").touch()
+    nonsense = tmp_path / "nonsense"
+    nonsense.write_text("not a key\n")
+    (key, certificate), (other_key, _) = keys
+    for given in ((other_key, certificate), (nonsense, certificate), (key, nonsense)):
+        words = [f"SIGN_KEY={given[0]}", f"SIGN_CERT={given[1]}"]
+        result = run("make", "install", f"KDIR={kernel}", f"DESTDIR={tmp_path}/root", *words)
+        assert f"nothing can be signed with SIGN_KEY={given[0]}" in _error(result, 2)
+        assert not (tmp_path / "root").exists()
+    result = run("bash", SCRIPTS / "install.sh", "check", kernel, DESTDIR=tmp_path / "root",
+                 SIGN_KEY=key, SIGN_CERT=certificate)  # fmt: skip
+    assert result.returncode == 0, result.stderr
 
 
 @pytest.fixture
