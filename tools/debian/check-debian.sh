@@ -30,8 +30,16 @@ in_build() {
 	bash "$CHROOT" run "$BUILD" make -C "$INSIDE" "$@"
 }
 
+# A key that no kernel knows.
+make_key() {
+	rm -rf "$BUILD/srv/key"
+	mkdir "$BUILD/srv/key"
+	bash "$CHROOT" run "$BUILD" openssl req -new -x509 -newkey rsa:2048 -nodes -days 36500 \
+		-subj '/CN=our modules/' -outform DER -keyout /srv/key/MOK.priv -out /srv/key/MOK.der 2>/dev/null
+}
+
 main() {
-	local release series packages tree root
+	local release series packages tree root signed
 	[ "$(id -u)" -eq 0 ] || die "a chroot of Debian takes root: run this as root."
 	release=$(bash "$CHROOT" release)
 	series=$(cut -d. -f1,2 <<<"$release")
@@ -44,12 +52,17 @@ main() {
 	# Another compiler, and other checks of the standard library's.
 	(cd "$VBRS_TOP" && "${PYTHON:-python3}" tools/checks/panic_free.py "$BUILD$INSIDE/virtio_balloon_rs.ko")
 	tree=$(bash "$CHROOT" run "$BUILD" bash "$INSIDE/tools/debian/rust-tree.sh" "$release")
-	rm -rf "$BUILD/srv/installed"
+	rm -rf "$BUILD/srv/installed" "$BUILD/srv/signed"
 	in_build install "KDIR=$tree" RUSTC=/usr/bin/rustc DESTDIR=/srv/installed
+	make_key
+	in_build install "KDIR=$tree" RUSTC=/usr/bin/rustc DESTDIR=/srv/signed \
+		SIGN_KEY=/srv/key/MOK.priv SIGN_CERT=/srv/key/MOK.der
+	signed=$BUILD/srv/signed/lib/modules/$release/updates/virtio_balloon_rs.ko
+	"${PYTHON:-python3}" "$VBRS_TOP/tools/checks/module_signature.py" "$signed" "$BUILD/srv/key/MOK.der"
 
 	root=$(bash "$CHROOT" make system "linux-image-$release" initramfs-tools systemd-sysv udev kmod zstd)
 	python tools.debian.kernel_trial "$root/boot/vmlinuz-$release" "$BUILD$INSIDE/virtio_balloon_rs.ko" \
-		"$(compgen -G "$root/usr/lib/modules/$release/kernel/drivers/virtio/virtio_balloon.ko*")"
+		"$(compgen -G "$root/usr/lib/modules/$release/kernel/drivers/virtio/virtio_balloon.ko*")" "$signed"
 	bash "$VBRS_TOP/tools/debian/system-image.sh" "$root" "$BUILD/srv/installed" "$release" \
 		"$VBRS_TOP/build/debian-system"
 	python tools.debian.system_trial "$VBRS_TOP/build/debian-system" "$release"
