@@ -60,12 +60,15 @@ main() {
 	signed=$BUILD/srv/signed/lib/modules/$release/updates/virtio_balloon_rs.ko
 	"${PYTHON:-python3}" "$VBRS_TOP/tools/checks/module_signature.py" "$signed" "$BUILD/srv/key/MOK.der"
 
-	root=$(bash "$CHROOT" make system "linux-image-$release" initramfs-tools systemd-sysv udev kmod zstd)
+	root=$(bash "$CHROOT" make system "linux-image-$release" initramfs-tools systemd-sysv udev kmod zstd \
+		bpftrace trace-cmd)
 	python tools.debian.kernel_trial "$root/boot/vmlinuz-$release" "$BUILD$INSIDE/virtio_balloon_rs.ko" \
 		"$(compgen -G "$root/usr/lib/modules/$release/kernel/drivers/virtio/virtio_balloon.ko*")" "$signed"
 	bash "$VBRS_TOP/tools/debian/system-image.sh" "$root" "$BUILD/srv/installed" "$release" \
 		"$VBRS_TOP/build/debian-system"
 	python tools.debian.system_trial "$VBRS_TOP/build/debian-system" "$release"
+	python tools.debian.tracing_trial "$VBRS_TOP/build/debian-system/disk" "$root" "$release" \
+		"$BUILD$INSIDE/virtio_balloon_rs.ko"
 	echo "make check-debian: everything passed."
 }
 

@@ -14,7 +14,7 @@ import pytest
 from tools.docs import blocks, commands, libvirt, parameters, qemu
 
 TREE = Path(__file__).resolve().parents[3]
-KINDS = {"commands", "files", "guest", "libvirt", "log", "modprobe", "none", "output", "python"}
+KINDS = {"commands", "debian", "files", "guest", "libvirt", "log", "modprobe", "none", "output", "python"}
 KINDS |= {"qemu", "qmp"}
 
 
