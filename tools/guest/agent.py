@@ -125,6 +125,8 @@ class Agent:
                 raise AgentSilent(f"{self._name}: the guest ended and did not {what}")
             self._buffer += data
         line, self._buffer = self._buffer.split(b"\n", 1)
+        # Firmware may have written to the port before.
+        line = line[max(line.find(b"{"), 0) :]
         try:
             answer = json.loads(line)
         except ValueError:
