@@ -30,7 +30,7 @@ in_build() {
 	bash "$CHROOT" run "$BUILD" make -C "$INSIDE" "$@"
 }
 
-# A key that no kernel knows.
+# That of somebody with modules of their own.
 make_key() {
 	rm -rf "$BUILD/srv/key"
 	mkdir "$BUILD/srv/key"
@@ -39,7 +39,7 @@ make_key() {
 }
 
 main() {
-	local release series packages tree root signed
+	local release series packages tree root signed firmware
 	[ "$(id -u)" -eq 0 ] || die "a chroot of Debian takes root: run this as root."
 	release=$(bash "$CHROOT" release)
 	series=$(cut -d. -f1,2 <<<"$release")
@@ -64,6 +64,11 @@ main() {
 		bpftrace trace-cmd)
 	python tools.debian.kernel_trial "$root/boot/vmlinuz-$release" "$BUILD$INSIDE/virtio_balloon_rs.ko" \
 		"$(compgen -G "$root/usr/lib/modules/$release/kernel/drivers/virtio/virtio_balloon.ko*")" "$signed"
+	firmware=$(bash "$CHROOT" make firmware ovmf sbsigntool python3-virt-firmware openssl)
+	bash "$VBRS_TOP/tools/debian/secure-boot.sh" "$firmware" "$root/boot/vmlinuz-$release" \
+		"$BUILD/srv/key/MOK.der" "$VBRS_TOP/build/debian-secure-boot"
+	python tools.debian.secure_boot_trial "$VBRS_TOP/build/debian-secure-boot" \
+		"$BUILD$INSIDE/virtio_balloon_rs.ko" "$signed"
 	bash "$VBRS_TOP/tools/debian/system-image.sh" "$root" "$BUILD/srv/installed" "$release" \
 		"$VBRS_TOP/build/debian-system"
 	python tools.debian.system_trial "$VBRS_TOP/build/debian-system" "$release"

@@ -80,6 +80,7 @@ def _try_signatures(guest: Guest) -> None:
     guest.agent.write("/sys/module/module/parameters/sig_enforce", "Y")
     _, output = guest.agent.try_run(f"insmod {MODULES}/{SIGNED}")
     assert "Key was rejected by service" in output, output
+    guest.wait_for_log("Loading of module with unavailable key is rejected")
     _say("locked down it loads what Debian has signed, and not what we have, with a key or without")
 
 
