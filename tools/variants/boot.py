@@ -16,6 +16,7 @@ from tools.guest.errors import ToolError
 from tools.guest.guest import Guest
 from tools.guest.machine import Machine
 from tools.guest.paths import LOGS, ROOT
+from tools.variants import takeover
 from tools.variants.catalogue import Variant
 
 _STAMP = re.compile(r"^\[ *\d+\.\d+\] ", re.MULTILINE)
@@ -51,6 +52,8 @@ def try_out(variant: Variant, tree: Path, module: Path, kunit_module: Path) -> T
     check_suites(suites, config)
     four = _driver(machine, logs, module, five_levels=False)
     five = _driver(machine, logs, module, five_levels=True)
+    if takeover.is_built_in(config):
+        takeover.try_out(machine, logs, module)
     return Tried(
         suites=len(suites),
         passed=sum(suite.passed for suite in suites),
@@ -119,6 +122,8 @@ def _driver(machine: Machine, logs: Path, module: Path, five_levels: bool) -> in
             raise ToolError("the guest has not the page tables that it was to have")
         total = guest.agent.meminfo()["MemTotal"]
         guest.insmod(drivers.RUST_MODULE)
+        if drivers.bound(guest) == takeover.C:
+            drivers.rebind(guest, drivers.C, drivers.HOLD)
         free = hinting.free_kib(guest)
         balloon.inflate_to(guest, _REMAINING_MIB)
         given = total - guest.agent.meminfo()["MemTotal"]

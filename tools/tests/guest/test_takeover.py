@@ -5,38 +5,23 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import drivers, hinting, paths
-from tools.guest.initramfs import MODULES
+from tools.guest import drivers, hinting, installed
+from tools.guest.installed import CONF, RULES, TOOL
 
-INSTALL = paths.ROOT / "tools/install"
-TOOL = "virtio-balloon-driver"
-CONF = "virtio-balloon-rs.conf"
-RULES = "60-virtio-balloon-rs.rules"
 C, RUST = "virtio_balloon", "virtio_balloon_rs"
 
 
 @pytest.fixture(scope="module")
 def guest(shared, machine):
     """A guest whose modules are installed, with the tool at its place."""
-    files = {TOOL: INSTALL / f"{TOOL}.sh", CONF: INSTALL / CONF}
-    guest = shared.start(replace(machine, modules=machine.modules | files))
-    for line in (
-        "mkdir -p /usr/sbin /etc/modprobe.d /lib/modules/$(uname -r)",
-        f"cp {MODULES}/*.ko /lib/modules/$(uname -r)",
-        f"cp {MODULES}/{TOOL} /usr/sbin/{TOOL} && chmod 755 /usr/sbin/{TOOL}",
-        "depmod",
-    ):
-        guest.agent.run(line)
+    guest = shared.start(replace(machine, modules={**machine.modules, **installed.files()}))
+    installed.install(guest)
     return guest
 
 
 @pytest.fixture(autouse=True)
 def nothing_loaded(guest):
     guest.agent.run(f"rmmod {RUST} {C} 2>/dev/null; rm -rf /etc/modprobe.d/* /etc/udev; true")
-
-
-def _tool(guest, arguments):
-    return guest.agent.run(f"/usr/sbin/{TOOL} {arguments}")
 
 
 def _refused(guest, arguments, code):
@@ -46,9 +31,9 @@ def _refused(guest, arguments, code):
 
 
 def test_status(guest):
-    assert _tool(guest, "status").splitlines()[0] == "virtio0: no driver"
+    assert installed.choose(guest, "status").splitlines()[0] == "virtio0: no driver"
     guest.agent.run(f"modprobe {C}")
-    lines = _tool(guest, "status").splitlines()
+    lines = installed.choose(guest, "status").splitlines()
     release = guest.agent.run("uname -r").strip()
     assert lines == [f"virtio0: {C}", f"chosen: {RUST}", f"{RUST}: there for {release}"]
 
@@ -57,11 +42,11 @@ def test_take_and_give(guest):
     """There and back while the guest runs, and again; hints are answered each time."""
     guest.agent.run(f"modprobe {C}")
     for _ in range(2):
-        assert f"virtio0: {RUST}" in _tool(guest, "take")
+        assert f"virtio0: {RUST}" in installed.choose(guest, "take")
         assert drivers.bound(guest) == RUST
         assert hinting.one_round(guest).segments > 0
-        assert f"no balloon has the driver {C}" in _tool(guest, "take virtio0")
-        assert f"virtio0: {C}" in _tool(guest, "give virtio0")
+        assert f"no balloon has the driver {C}" in installed.choose(guest, "take virtio0")
+        assert f"virtio0: {C}" in installed.choose(guest, "give virtio0")
         assert drivers.bound(guest) == C
         assert hinting.one_round(guest).segments > 0
 
@@ -69,8 +54,8 @@ def test_take_and_give(guest):
 def test_choice(guest):
     """It lasts: a file of the same name hides what makes our driver come first."""
     guest.agent.run(f"modprobe {C}")
-    _tool(guest, "c")
-    assert f"chosen: {C}" in _tool(guest, "status")
+    installed.choose(guest, "c")
+    assert f"chosen: {C}" in installed.choose(guest, "status")
     assert drivers.bound(guest) == C
     assert f"blacklist {RUST}" in guest.agent.read(f"/etc/modprobe.d/{CONF}")
     assert guest.agent.run(f"readlink /etc/udev/rules.d/{RULES}").strip() == "/dev/null"
@@ -78,7 +63,7 @@ def test_choice(guest):
     guest.agent.run(f"rmmod {C}; modprobe -b $(cat /sys/bus/virtio/devices/virtio0/modalias)")
     assert RUST not in guest.agent.run("lsmod").split()
 
-    assert f"chosen: {RUST}" in _tool(guest, "rust")
+    assert f"chosen: {RUST}" in installed.choose(guest, "rust")
     assert drivers.bound(guest) == RUST
     assert guest.agent.run("ls /etc/modprobe.d /etc/udev/rules.d | grep -c balloon; true") == "0\n"
 
@@ -97,7 +82,7 @@ def test_not_for_this_kernel(guest):
     release = guest.agent.run("uname -r").strip()
     guest.agent.run(f"cd /lib/modules/{release}; mv {RUST}.ko /tmp; depmod")
     try:
-        assert f"{RUST}: not there for {release}" in _tool(guest, "status")
+        assert f"{RUST}: not there for {release}" in installed.choose(guest, "status")
         assert f"{C} keeps virtio0" in _refused(guest, "take", 1)
         assert drivers.bound(guest) == C
     finally:
