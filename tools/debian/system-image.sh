@@ -25,7 +25,14 @@ write_trial() {
 		}
 		echo "trial: loaded:" $(lsmod | awk '/^virtio_balloon/ { print $1 }' | tac)
 		tell boot
+		virtio-balloon-driver give >/dev/null
+		udevadm settle
+		tell give
+		virtio-balloon-driver take >/dev/null
+		udevadm settle
+		tell take
 		virtio-balloon-driver c >/dev/null
+		udevadm settle
 		tell c
 		virtio-balloon-driver rust >/dev/null
 		udevadm settle

@@ -5,7 +5,8 @@
 
 DIRECTORY is what system-image.sh made. The system is booted twice: as it is, and with an initramfs
 that has loaded the C driver. Each time udev alone has to see to it that our driver has the device;
-then the other one is chosen, and ours again. What the system says is on its serial port.
+then it is given back and taken by hand, the other one is chosen, and ours again. What the system
+says is on its serial port.
 """
 
 from __future__ import annotations
@@ -73,6 +74,9 @@ def _check(initramfs: str, said: dict[str, str], release: str) -> None:
     assert said["loaded"].split()[0] == (C if initramfs == "early" else RUST), said
     there = f"{RUST}: there for {release}"
     assert said["boot"] == f"virtio1: {RUST} chosen: {RUST} {there}", said
+    # By hand, and udev does not undo it.
+    assert said["give"] == f"virtio1: {C} chosen: {RUST} {there}", said
+    assert said["take"] == f"virtio1: {RUST} chosen: {RUST} {there}", said
     assert said["c"] == f"virtio1: {C} chosen: {C} {there}", said
     assert said["rust"] == f"virtio1: {RUST} chosen: {RUST} {there}", said
     assert said["problems"] == "0", said

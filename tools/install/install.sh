@@ -17,7 +17,8 @@ MODULE=virtio_balloon_rs
 TOOL=/usr/sbin/virtio-balloon-driver
 MODPROBE_CONF=/usr/lib/modprobe.d/virtio-balloon-rs.conf
 UDEV_RULES=/usr/lib/udev/rules.d/60-virtio-balloon-rs.rules
-# What the tool writes if the C driver is chosen.
+# What the tool writes if the C driver is chosen, and if it is given the device until the next boot.
+GIVEN=/run/udev/rules.d/60-virtio-balloon-rs.rules
 CHOICES=(/etc/modprobe.d/virtio-balloon-rs.conf /etc/udev/rules.d/60-virtio-balloon-rs.rules)
 
 # Is it this system that is changed, and not a directory that is to be packed?
@@ -134,6 +135,7 @@ remove() {
 		# What a system has always had stays.
 		live || remove_empty "$(dirname "$DESTDIR$file")" "$DESTDIR"
 	done
+	! live || rm -f "$GIVEN"
 	! live || ! command -v udevadm >/dev/null || udevadm control --reload 2>/dev/null || true
 	step removed "the module of $RELEASE, and what made it take the device"
 	[ ! -d "$MODULES" ] || run_depmod

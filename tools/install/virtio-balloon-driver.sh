@@ -18,11 +18,14 @@ BALLOON=0x0005
 # Other places are for tests.
 SYSFS=${SYSFS:-/sys}
 ETC=${ETC:-/etc}
+RUN=${RUN:-/run}
 BUS=$SYSFS/bus/virtio
 
 # A file in /etc hides the one of the same name that was installed below /usr/lib.
 MODPROBE_CONF=$ETC/modprobe.d/virtio-balloon-rs.conf
 UDEV_RULES=$ETC/udev/rules.d/60-virtio-balloon-rs.rules
+# The same until the next boot: else udev would take what was given back at once.
+GIVEN_RULES=$RUN/udev/rules.d/60-virtio-balloon-rs.rules
 MARK='# Written by virtio-balloon-driver'
 
 usage() {
@@ -100,10 +103,20 @@ move_all() {
 }
 
 take() {
+	if [ -L "$GIVEN_RULES" ]; then
+		rm -f "$GIVEN_RULES"
+		reload_rules
+	fi
 	move_all "$C" "$RUST" "$@"
 }
 
 give() {
+	# Where udev runs.
+	if [ -d "$RUN/udev" ]; then
+		mkdir -p "$(dirname "$GIVEN_RULES")"
+		ln -sfn /dev/null "$GIVEN_RULES"
+		reload_rules
+	fi
 	move_all "$RUST" "$C" "$@"
 }
 

@@ -51,6 +51,20 @@ def test_take_and_give(guest):
         assert hinting.one_round(guest).segments > 0
 
 
+def test_given_back_it_stays(guest):
+    """udev, which is not in this guest, must not take it again; make check-debian has it."""
+    guest.agent.run(f"modprobe {C}; modprobe {RUST}; mkdir -p /run/udev")
+    given = f"/run/udev/rules.d/{RULES}"
+    try:
+        installed.choose(guest, "give")
+        assert guest.agent.run(f"readlink {given}").strip() == "/dev/null"
+        assert f"chosen: {RUST}" in installed.choose(guest, "status")
+        installed.choose(guest, "take")
+        assert guest.agent.try_run(f"test -e {given} -o -L {given}")[0] == 1
+    finally:
+        guest.agent.run("rm -rf /run/udev")
+
+
 def test_choice(guest):
     """It lasts: a file of the same name hides what makes our driver come first."""
     guest.agent.run(f"modprobe {C}")
