@@ -308,7 +308,7 @@ check-deb: ## Install that package in a clean chroot of Debian, look at it, remo
 
 # Any set-up will do: its guest kernel is not used.
 .PHONY: check-debian
-check-debian: ## After a set-up: build the module for Debian's own kernel in a chroot, and try it there in QEMU; takes root (~20 min the first time)
+check-debian: ## After a set-up: build the module for Debian's own kernel in a chroot, and try it there in QEMU, signed with Secure Boot, and traced; takes root (~15 min the first time)
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) PYTHON='$(PYTHON)' bash tools/debian/check-debian.sh
 
 .PHONY: fmt

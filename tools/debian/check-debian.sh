@@ -2,9 +2,9 @@
 # SPDX-License-Identifier: GPL-2.0
 #
 # check-debian.sh: builds the module for the newest kernel of Debian's backports as somebody with
-# Debian would, in a chroot, and tries it on that kernel as it is: in a small guest, and in a system
-# of Debian that boots with udev. Takes root, debootstrap, the QEMU of the set-up, and about 20
-# minutes of one core the first time.
+# Debian would, in a chroot, and tries it on that kernel as it is: in a small guest, with Secure
+# Boot, in a system of Debian that boots with udev, and with the guide's commands for tracing. Takes
+# root, debootstrap, the QEMUs of the set-up, and about 15 minutes the first time.
 
 . "$(dirname "$0")/../setup/common.sh"
 
