@@ -13,6 +13,7 @@ from tools.guest.guest import Guest
 
 DOCUMENTATION = paths.ROOT / "Documentation/admin-guide/virtio-balloon-tracing.rst"
 HEADER = paths.ROOT / "include/trace/events/virtio_balloon.h"
+DRIVER = paths.ROOT / "drivers/virtio/virtio_balloon/events.rs"
 SYSTEM = "virtio_balloon"
 _MODULE = "virtio_balloon_rs"
 _TRACEFS = "/sys/kernel/tracing"
@@ -27,10 +28,18 @@ _CLASS = re.compile(
     re.MULTILINE | re.DOTALL,
 )
 _OF_CLASS = re.compile(r"^DEFINE_EVENT\((\w+), (\w+),", re.MULTILINE)
+# Numbers that stand for something: a row with its words, the macro that shows them, the enum.
+_LONG_ROW = re.compile(r"^``(\w+)``((?: .*\n)+)", re.MULTILINE)
+_WORD = re.compile(r"(\d+)\s+``([\w-]+)``")
+_SHOWN = re.compile(r"__print_symbolic\((\w+),(.*?)\)\n", re.DOTALL)
+_SHOWN_WORD = re.compile(r'\{ (\d+), "([\w-]+)" \}')
+_ENUM = re.compile(r"^    (\w+) \{\n(.*?)^    \}", re.MULTILINE | re.DOTALL)
+_ENUM_WORD = re.compile(r'= (\d+) "([\w-]+)",')
 _LINE = re.compile(rf"^ *(\S.*)-\d+ .*: ({SYSTEM}_\w+): (.*)$", re.MULTILINE)
 _WORDS = re.compile(r"(\w+)=(\S+)")
 
 Fields = dict[str, int | str]
+Words = dict[int, str]
 
 
 @dataclass(frozen=True)
@@ -72,6 +81,30 @@ def declared() -> dict[str, list[str]]:
         for name, fields in classes.items()
         if name not in {kind for kind, _ in _OF_CLASS.findall(text)}
     }
+
+
+def documented_words() -> dict[str, Words]:
+    """What a field's numbers stand for, of those fields that have words for them."""
+    return _words(_LONG_ROW, _WORD, DOCUMENTATION.read_text())
+
+
+def declared_words() -> dict[str, Words]:
+    """The same as the C header shows them."""
+    return _words(_SHOWN, _SHOWN_WORD, HEADER.read_text())
+
+
+def driver_words() -> dict[str, Words]:
+    """The same as the driver has them, by the names of its enums."""
+    return _words(_ENUM, _ENUM_WORD, DRIVER.read_text())
+
+
+def _words(part: re.Pattern[str], word: re.Pattern[str], text: str) -> dict[str, Words]:
+    found = {}
+    for match in part.finditer(text):
+        # A field may be that of an event above.
+        if words := word.findall(match[2]):
+            found[match[1]] = {int(number): said for number, said in words}
+    return found
 
 
 def format_file(name: str) -> str:
@@ -121,6 +154,8 @@ def recording(guest: Guest) -> Iterator[Recording]:
     finally:
         text = guest.agent.read(f"{_TRACEFS}/trace")
         guest.agent.write(f"{_TRACEFS}/set_event", "")
+        # Tests compare what is free before and after.
+        guest.agent.write(f"{_TRACEFS}/buffer_size_kb", "64")
     found.events += [
         Event(match[2], match[1], {key: _value(text) for key, text in _WORDS.findall(match[3])})
         for match in _LINE.finditer(text)

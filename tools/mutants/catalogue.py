@@ -22,6 +22,7 @@ _ISOLATION = f"{_KERNEL}/mm/isolation.rs"
 _ISOLATED_RUN = f"{_KERNEL}/mm/isolated_run.rs"
 _BALLOON_PAGES = f"{_KERNEL}/mm/balloon.rs"
 _VIRTQUEUE = f"{_KERNEL}/virtio/virtqueue.rs"
+_ANSWERS = f"{_DRIVER}/answers.rs"
 _BITMAP = f"{_DRIVER}/bitmap.rs"
 _BITMAP_REQUEST = f"{_DRIVER}/bitmap_request.rs"
 _CACHE_DROP = f"{_DRIVER}/cache_drop.rs"
@@ -31,6 +32,7 @@ _ISOLATE = f"{_DRIVER}/isolate.rs"
 _ISOLATED = f"{_DRIVER}/isolated.rs"
 _HINT = f"{_DRIVER}/hint.rs"
 _HOLD = f"{_DRIVER}/hold.rs"
+_MOVING = f"{_DRIVER}/moving.rs"
 _OUTBOX = f"{_DRIVER}/outbox.rs"
 _PAGE_BUFFER = f"{_DRIVER}/page_buffer.rs"
 _ROUNDS = f"{_DRIVER}/rounds.rs"
@@ -790,5 +792,30 @@ MUTANTS = (
         "        negotiation.refuse(Feature::RING_INDIRECT_DESC);\n",
         "",
         ("test_transports.py::test_everything_works[packed]",),
+    ),
+    # What the tracepoints say.
+    Mutant(
+        "overtaken-passes-for-cancelled",
+        _BITMAP,
+        "A request that is overtaken is traced as one that the host has taken back.",
+        "state.cancel(Ending::Overtaken)",
+        "state.cancel(Ending::Cancelled)",
+        ("test_tracing_played.py::test_overtaken_and_cancelled",),
+    ),
+    Mutant(
+        "undo-passes-for-move",
+        _MOVING,
+        "A page that goes again, as its move was given up, is counted and traced as one that moved.",
+        "buffer, Purpose::Undo)",
+        "buffer, Purpose::Move)",
+        _BY_KUNIT,
+    ),
+    Mutant(
+        "abandoned-passes-for-completed",
+        _ANSWERS,
+        "An answer that is dropped on the way is traced as a whole one.",
+        "ending: Ending::Abandoned",
+        "ending: Ending::Completed",
+        ("test_tracing_played.py::test_abandoned",),
     ),
 )

@@ -24,6 +24,8 @@ mod hint;
 pub(crate) mod host;
 #[path = "tests/inflate.rs"]
 mod inflate;
+#[path = "tests/moving.rs"]
+mod moving;
 #[path = "tests/negotiation.rs"]
 mod negotiation;
 #[path = "tests/removal.rs"]

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import bitmap, drivers, file_cache, hinting, situations, slab
+from tools.guest import bitmap, drivers, file_cache, hinting, situations, slab, tracing
 from tools.guest.bitmap import ALL_CACHES, PAGE_CACHE, SLAB, Request
 from tools.guest.initramfs import MODULES
 
@@ -150,7 +150,11 @@ def test_again_after_the_interval(guest):
 
 def test_slow_drop_does_not_hold_up_the_answer(guest):
     with _policy(guest, "drop_caches=3 drop_caches_interval_s=0 drop_caches_wait_ms=1"):
-        report = _ask(guest, ALL_CACHES)
+        with tracing.recording(guest) as recorded:
+            report = _ask(guest, ALL_CACHES)
+        dropped = recorded.one("cache_drop")
+        assert (dropped["result"], dropped["dropped"]) == ("timeout", 0)
+        assert dropped["balloon_pages"] == report.dropped_pages
         assert (report.caches, report.caches_result) == (0, TIMEOUT)
         assert report.set_bits > 0
         # As long as it goes on, it is too soon for another one. On a slow machine not even a drop

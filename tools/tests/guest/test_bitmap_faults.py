@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from tools.guest import bitmap, contents, drivers, faults, paths, situations
+from tools.guest import bitmap, contents, drivers, faults, paths, situations, tracing
 
 DRIVER = replace(drivers.BITMAP_DROP, caches="none")
 # The first ones are the driver's, what comes then is that of dropping itself.
@@ -95,14 +95,18 @@ def test_drop(guest):
     """Without memory for it no caches are dropped, and the report says so."""
     faults.restrict_to(guest, DRIVER)
     results = []
-    for nth in FIRST:
-        with faults.armed(guest, faults.SLAB, nth):
-            report = _ask(guest, bitmap.ALL_CACHES)
-        assert report.set_bits > 0
-        assert report.caches == (bitmap.ALL_CACHES if report.caches_result == DROPPED else 0)
-        results.append(report.caches_result)
-    results.append(_ask(guest, bitmap.ALL_CACHES).caches_result)
+    with tracing.recording(guest) as recorded:
+        for nth in FIRST:
+            with faults.armed(guest, faults.SLAB, nth):
+                report = _ask(guest, bitmap.ALL_CACHES)
+            assert report.set_bits > 0
+            assert report.caches == (bitmap.ALL_CACHES if report.caches_result == DROPPED else 0)
+            results.append(report.caches_result)
+        results.append(_ask(guest, bitmap.ALL_CACHES).caches_result)
     print(results)
     assert set(results) == {DROPPED, FAILED}
+    words = {DROPPED: "dropped", FAILED: "failed"}
+    traced = [drop["result"] for drop in recorded.of("cache_drop")]
+    assert traced == [words[result] for result in results]
     situations.unbind(guest, DRIVER)
     _check_mended(guest)

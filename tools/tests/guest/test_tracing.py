@@ -12,7 +12,6 @@ from tools.guest import (
     bitmap,
     drivers,
     hinting,
-    paths,
     reporting,
     situations,
     trace,
@@ -20,29 +19,15 @@ from tools.guest import (
 )
 from tools.guest.machine import Balloon
 
-KUNIT_MODULE = "virtio_balloon_kunit.ko"
-# Waits for a device that has stopped to answer, in each way there is.
-SILENT = "rust_virtio_balloon_mock_dead.nobody_waits_for_long"
 PAGE = 4096
 HOUR_MS = 3_600_000
-MS = 1_000_000
 MODES = {drivers.HOLD: "hold", drivers.WALK: "walk", drivers.ISOLATE: "isolate"}
 
 
 @pytest.fixture(scope="module")
-def guest(shared, machine, flavour):
-    kunit = paths.lookup(f"MODULE_{flavour.upper()}_KUNIT")
+def guest(shared, machine):
     device = Balloon(bitmap=True, free_page_reporting=True)
-    found = shared.start(
-        replace(
-            machine,
-            modules={**machine.modules, KUNIT_MODULE: kunit},
-            balloon=device,
-            trace=reporting.TRACE,
-            # For the module with KUnit suites; the kernel has none of that name.
-            append=("kunit.enable=1", "kunit.autorun=1", f"kunit.filter_glob={SILENT}"),
-        )
-    )
+    found = shared.start(replace(machine, balloon=device, trace=reporting.TRACE))
     # Not in the middle of something else.
     reporting.set_delay(found, HOUR_MS)
     return found
@@ -260,16 +245,3 @@ def test_reporting(guest):
     blocks = reporting.blocks(guest)[seen:]
     assert recorded.sum("reporting", "blocks") == len(blocks) > 0
     assert recorded.sum("reporting", "pages") == sum(block.size for block in blocks) // PAGE
-
-
-def test_silent_host(guest):
-    """With a device that KUnit plays."""
-    with tracing.recording(guest) as recorded:
-        guest.insmod(KUNIT_MODULE)
-    waits = {event["wait"]: event for event in recorded.of("give_up")}
-    assert set(waits) == {"oom", "move", "unbind"}
-    assert waits["move"]["pages"] == 1
-    # What is left is more than one buffer.
-    assert 0 < waits["oom"].number("pages") < waits["unbind"].number("pages")
-    assert all(event.number("ns") >= 900 * MS for event in waits.values()), waits
-    assert waits["unbind"].number("ns") >= 2900 * MS
