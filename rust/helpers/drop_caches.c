@@ -15,7 +15,7 @@ __rust_helper int rust_helper_next_drop_caches(unsigned int caches)
 	return 0;
 }
 
-#else
+#elif defined(CONFIG_SYSCTL)
 
 #include <linux/err.h>
 #include <linux/fs.h>
@@ -39,6 +39,16 @@ __rust_helper int rust_helper_next_drop_caches(unsigned int caches)
 	written = kernel_write(file, &digit, 1, &pos);
 	filp_close(file, NULL);
 	return written < 0 ? written : 0;
+}
+
+#else
+
+#include <linux/errno.h>
+
+/* Without sysctls there is no code that drops caches. */
+__rust_helper int rust_helper_next_drop_caches(unsigned int caches)
+{
+	return -EOPNOTSUPP;
 }
 
 #endif

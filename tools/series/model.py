@@ -48,7 +48,24 @@ class Replace:
         return once(self.path, rule, text, self.old, self.new)
 
 
-Edit = After | Replace
+@dataclass(frozen=True)
+class Cut:
+    """Takes out what is from a line on, which the file has once, up to another one."""
+
+    path: str
+    first: str
+    until: str
+
+    def apply(self, text: str) -> str:
+        rule = f"cut from {self.first.splitlines()[-1].strip()!r}"
+        before, _, rest = once(self.path, rule, text, self.first, f"\0{self.first}").partition("\0")
+        _, found, behind = rest.partition(f"\n{self.until}\n")
+        if not found:
+            raise SeriesError(f"{self.path}: the rule '{rule}' finds no {self.until!r} behind it")
+        return f"{before}{self.until}\n{behind}"
+
+
+Edit = After | Cut | Replace
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ each that no patch has.
 
 from __future__ import annotations
 
-from tools.series.model import After, Edit, Patch, Replace
+from tools.series.model import After, Cut, Edit, Patch, Replace
 
 # What only the external module needs.
 FACADE_FILES = {
@@ -105,80 +105,14 @@ MM_TOLD_OF = ("mm/free_walk", "mm/page_run", "mm/balloon", "mm/page_reporting", 
 
 # What the helpers do for kernels that lack something which the series brings.
 HELPER_EDITS: tuple[Edit, ...] = (
-    Replace(
-        "rust/helpers/isolation.c",
-        "/*\n * Only kernels with tools/kernel/patches have the two functions. "
-        "Upstream, these would be the empty\n"
-        " * ones of the header for kernels without CONFIG_BALLOON.\n */\n",
-        "",
-    ),
-    Replace(
-        "rust/helpers/isolation.c",
-        """#else
-
-__rust_helper bool rust_helper_next_can_isolate(void)
-{
-	return false;
-}
-
-__rust_helper long rust_helper_next_isolate_free_run(struct zone *zone, unsigned long *pfn,
-						     unsigned long end_pfn, unsigned int order,
-						     unsigned int nr_to_scan,
-						     unsigned long max_pages,
-						     unsigned long min_free)
-{
-	return -EOPNOTSUPP;
-}
-
-/* There is nothing to put back. */
-__rust_helper void rust_helper_next_putback_free_run(unsigned long pfn, unsigned long nr_pages)
-{
-}
-
-#endif
-""",
-        "#endif\n",
-    ),
+    Cut("rust/helpers/isolation.c", "/*\n * Only kernels with", "#ifdef CONFIG_BALLOON_ISOLATION"),
+    Cut("rust/helpers/isolation.c", "#else", "#endif"),
     Replace(
         "rust/helpers/balloon.c",
         '#include "page_reporting.h"\n',
         "#include <linux/page_reporting.h>\n",
     ),
-    Replace(
-        "rust/helpers/drop_caches.c",
-        """#include <linux/err.h>
-#include <linux/fs.h>
-#include <linux/fs_struct.h>
-
-/*
- * What an administrator does with this file. There is no function for it that a module may call.
- * A kernel thread has no files of its own, so it borrows the root of init's.
- */
-__rust_helper int rust_helper_next_drop_caches(unsigned int caches)
-{
-	const char digit = '0' + caches;
-	struct file *file;
-	ssize_t written;
-	loff_t pos = 0;
-
-	scoped_with_init_fs()
-		file = filp_open("/proc/sys/vm/drop_caches", O_WRONLY, 0);
-	if (IS_ERR(file))
-		return PTR_ERR(file);
-	written = kernel_write(file, &digit, 1, &pos);
-	filp_close(file, NULL);
-	return written < 0 ? written : 0;
-}
-""",
-        """#include <linux/errno.h>
-
-/* Without sysctls there is no code that drops caches. */
-__rust_helper int rust_helper_next_drop_caches(unsigned int caches)
-{
-	return -EOPNOTSUPP;
-}
-""",
-    ),
+    Cut("rust/helpers/drop_caches.c", "#elif defined(CONFIG_SYSCTL)", "#else"),
 )
 
 # Items of our modules that only later ones use: without them they would be dead code. An item is a
@@ -194,16 +128,10 @@ _ADMIN = "Documentation/admin-guide/virtio-balloon.rst"
 # The same for other files of ours.
 FILE_EDITS: tuple[Edit, ...] = (
     # The kernel crate keeps Device::as_raw() to itself.
-    Replace(
+    Cut(
         "rust/kernel/pm.rs",
-        "/// Returns the C device. Upstream this is `Device::as_raw()`, "
-        "which only its own crate may call.\n"
-        "fn as_raw(dev: &device::Device) -> *mut bindings::device {\n"
-        "    // CAST: `Device` is a transparent wrapper of `struct device`, "
-        "which may be changed behind it.\n"
-        "    core::ptr::from_ref(dev).cast_mut().cast()\n"
-        "}\n\n",
-        "",
+        "/// Returns the C device. Upstream",
+        "/// Keeps the machine from going to sleep while there is something to do for a device.",
     ),
     Replace(
         "rust/kernel/pm.rs",

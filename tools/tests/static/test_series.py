@@ -75,6 +75,14 @@ def test_a_rule_that_does_not_match_is_named(edit, text):
         edit.apply(text)
 
 
+def test_a_cut_takes_what_is_between():
+    cut = model.Cut("a.c", "#elif b", "#else")
+    assert cut.apply("#if a\n1\n#elif b\n2\n\n#else\n3\n#endif\n") == "#if a\n1\n#else\n3\n#endif\n"
+    for text in ("#if a\n#else\n", "#elif b\n#elif b\n#else\n", "#else\n#elif b\n#endif\n"):
+        with pytest.raises(model.SeriesError, match=r"a\.c: the rule 'cut from '#elif b''"):
+            cut.apply(text)
+
+
 def test_a_file_without_a_patch_is_named(tree, kernel, monkeypatch):
     left_out = [patch for patch in table.PATCHES if "pm" not in patch.modules]
     monkeypatch.setattr(table, "PATCHES", tuple(left_out))
