@@ -39,6 +39,8 @@ mod device;
 mod events;
 #[path = "virtio_balloon/failure.rs"]
 mod failure;
+#[path = "virtio_balloon/filling.rs"]
+mod filling;
 #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
 #[path = "virtio_balloon/fuzz.rs"]
 mod fuzz;
@@ -60,10 +62,14 @@ mod oom;
 mod outbox;
 #[path = "virtio_balloon/page_buffer.rs"]
 mod page_buffer;
+#[path = "virtio_balloon/page_queues.rs"]
+mod page_queues;
 #[path = "virtio_balloon/policy.rs"]
 mod policy;
 #[path = "virtio_balloon/reporting.rs"]
 mod reporting;
+#[path = "virtio_balloon/resizing.rs"]
+mod resizing;
 #[path = "virtio_balloon/rounds.rs"]
 mod rounds;
 #[path = "virtio_balloon/shown.rs"]

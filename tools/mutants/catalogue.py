@@ -35,8 +35,9 @@ _HOLD = f"{_DRIVER}/hold.rs"
 _MOVING = f"{_DRIVER}/moving.rs"
 _OUTBOX = f"{_DRIVER}/outbox.rs"
 _PAGE_BUFFER = f"{_DRIVER}/page_buffer.rs"
+_PAGE_QUEUES = f"{_DRIVER}/page_queues.rs"
+_RESIZING = f"{_DRIVER}/resizing.rs"
 _ROUNDS = f"{_DRIVER}/rounds.rs"
-_SIZING = f"{_DRIVER}/sizing.rs"
 _STATS = f"{_DRIVER}/stats.rs"
 _TARGET = f"{_DRIVER}/target.rs"
 
@@ -247,7 +248,7 @@ MUTANTS = (
     ),
     Mutant(
         "notifies-of-each-buffer",
-        _SIZING,
+        _PAGE_QUEUES,
         "The host is notified of every single buffer.",
         "            per_kick(&queues.inflate),\n",
         "            1,\n",
@@ -464,7 +465,7 @@ MUTANTS = (
     ),
     Mutant(
         "inflates-without-notification",
-        _SIZING,
+        _RESIZING,
         "The host is not told of the pages that it is given.",
         "        unseen.kick(queues)?;\n",
         "",
@@ -472,7 +473,7 @@ MUTANTS = (
     ),
     Mutant(
         "retries-without-pause",
-        _SIZING,
+        _RESIZING,
         "When memory is short the driver tries again at once.",
         "let pause = state.retry_at.saturating_sub(now());",
         "let pause = state.retry_at.min(0);",
@@ -480,7 +481,7 @@ MUTANTS = (
     ),
     Mutant(
         "size-not-told",
-        _SIZING,
+        _RESIZING,
         "The host is not told the size when the target is reached.",
         "                    state.short = false;\n"
         "                    Self::report_size(this, dev, &mut state)?;\n",
@@ -497,7 +498,7 @@ MUTANTS = (
     ),
     Mutant(
         "inflate-parameter-ignored",
-        _SIZING,
+        _RESIZING,
         "A guest that gives no memory away follows the target.",
         "let target = if self.gives { wanted } else { 0 };",
         "let target = wanted;",

@@ -64,6 +64,7 @@ use crate::{
         Strategy, //
     },
     reporting::Reporter,
+    resizing::Resizing,
     shown::{
         BalloonState,
         BitmapState,
@@ -75,10 +76,7 @@ use crate::{
         Show,
         Whole, //
     },
-    sizing::{
-        Resizing,
-        Sizing, //
-    },
+    sizing::Sizing,
     source::HintBuffer,
     stats::Statistics, //
 };

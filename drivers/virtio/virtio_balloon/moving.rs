@@ -28,9 +28,9 @@ use crate::{
         PageBuffer,
         Purpose, //
     },
+    page_queues::Queues,
     sizing::{
         Balloon,
-        Queues,
         Sizing,
         State, //
     },

@@ -26,10 +26,8 @@ use crate::{
         Purpose,
         MAX_PAGES, //
     },
-    sizing::{
-        Resizing,
-        Sizing, //
-    },
+    resizing::Resizing,
+    sizing::Sizing, //
 };
 
 /// Before most others that free memory, as the balloon is the cheapest: the C driver's.

@@ -8,10 +8,10 @@
 //! to acknowledge it, and in the kernel's list of balloon pages in between. A page that the host
 //! never acknowledges is free again only after the device was reset.
 //!
-//! The work item never waits for the host: it does what can be done and is queued again when the
-//! host returns buffers. Those who need an answer at once ([`oom`](crate::oom),
-//! [`moving`], and the end of the device) wait for a bounded time, and hold no lock
-//! meanwhile.
+//! The work item ([`resizing`](crate::resizing)) never waits for the host: it does what can be done
+//! and is queued again when the host returns buffers. Those who need an answer at once
+//! ([`oom`](crate::oom), [`moving`], and the end of the device) wait for a bounded time, and hold
+//! no lock meanwhile.
 //!
 //! Lock order: `state`, then a virtqueue or the kernel's list of balloon pages.
 
@@ -20,14 +20,9 @@ use kernel::{
     bindings, device,
     kvec::try_filled,
     mm::{
-        self,
         BalloonOwner,
         BalloonPage,
-        Node,
-        Nodes,
-        PageBalloon,
-        PageRun,
-        Run, //
+        PageBalloon, //
     },
     new_mutex,
     prelude::*,
@@ -40,19 +35,11 @@ use kernel::{
         Event,
         Mutex, //
     },
-    time::{
-        Msecs,
-        NSEC_PER_MSEC, //
-    },
+    time::Msecs,
     virtio::{
         self,
         ConfigField,
         DeviceAccess,
-        DeviceWorkItem,
-        Queue,
-        Refused,
-        Stop,
-        Then,
         Virtqueue, //
     },
 };
@@ -71,13 +58,14 @@ use crate::{
     },
     counters::BalloonCounters,
     events::{
-        Deflate,
         GiveUp,
-        Inflate,
         Size,
         Wait, //
     },
-    failure,
+    filling::{
+        put_in,
+        take_out, //
+    },
     moving::{
         self,
         Moving, //
@@ -85,41 +73,24 @@ use crate::{
     page_buffer::{
         Format,
         PageBuffer,
-        Purpose,
-        BLOCK_ORDER,
-        BLOCK_PAGES,
-        MAX_BLOCKS,
-        MAX_PAGES, //
+        Purpose, //
     },
+    page_queues::Queues,
     shown::BalloonState,
     target::{
         balloon_pages,
-        pages_for_target,
-        Sizes,
-        Step, //
+        Sizes, //
     },
 };
 
-const NUM_PAGES: ConfigField<u32> =
-    ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, num_pages) }>();
 const ACTUAL: ConfigField<u32> =
     ConfigField::at::<{ offset_of!(bindings::virtio_balloon_config, actual) }>();
 
 /// Buffers of a device.
-const BUFFERS: usize = 32;
+pub(crate) const BUFFERS: usize = 32;
 
 /// Those of them that following the target leaves to others: a move needs two.
-const RESERVED_BUFFERS: usize = 2;
-
-/// Most buffers for which the host is notified once. With as many more it is kept busy while the
-/// next ones are filled.
-const BUFFERS_PER_KICK: usize = (BUFFERS - RESERVED_BUFFERS) / 2;
-
-/// The pause when memory is short, the C driver's.
-const RETRY_MS: Msecs = 200;
-
-/// The pause when the kernel is about to move all pages that could be taken out.
-const BUSY_MS: Msecs = 10;
+pub(crate) const RESERVED_BUFFERS: usize = 2;
 
 /// How long to wait for the host once more while it acknowledges nothing, before the device is
 /// reset.
@@ -128,50 +99,8 @@ const GIVE_UP_MS: Msecs = 3000;
 /// How long to wait for it altogether, however often it acknowledges something.
 const GIVE_UP_AT_LAST_MS: Msecs = 6000;
 
-/// Balloon pages after which the host is told the size although the target is not reached. Each
-/// time is a trap into the host; the specification allows to put several changes together.
-const PAGES_PER_REPORT: u32 = 8192;
-
-/// Pages after which the kernel's counters are looked at again: there are some for each zone of
-/// each node.
-const PAGES_PER_LOOK: usize = 64;
-
 /// The balloon of a device.
 pub(crate) type Balloon = PageBalloon<Sizing>;
-
-/// Access to both virtqueues.
-pub(crate) struct Queues<'a> {
-    pub(crate) inflate: Queue<'a, PageBuffer>,
-    pub(crate) deflate: Queue<'a, PageBuffer>,
-    /// The number of the device.
-    index: c_int,
-}
-
-impl Queues<'_> {
-    /// Gives the host pages for the balloon. It has to be notified.
-    #[expect(clippy::result_large_err, reason = "the buffer itself comes back")]
-    pub(crate) fn put_in(&self, buffer: PageBuffer) -> Result<(), Refused<PageBuffer>> {
-        let event = Inflate::is_wanted().then(|| buffer.as_inflate(self.index));
-        self.inflate.lock().add(buffer)?;
-        // Without the lock: whoever listens may take his time.
-        if let Some(event) = event {
-            Inflate::trace(|| event);
-        }
-        Ok(())
-    }
-
-    /// Tells the host of pages that are to come back. It has to be notified.
-    #[expect(clippy::result_large_err, reason = "the buffer itself comes back")]
-    pub(crate) fn take_out(&self, buffer: PageBuffer) -> Result<(), Refused<PageBuffer>> {
-        let event = Deflate::is_wanted().then(|| buffer.as_deflate(self.index));
-        self.deflate.lock().add(buffer)?;
-        // As above.
-        if let Some(event) = event {
-            Deflate::trace(|| event);
-        }
-        Ok(())
-    }
-}
 
 /// What a balloon needs besides its pages.
 #[pin_data]
@@ -179,12 +108,12 @@ pub(crate) struct Sizing {
     inflate: Arc<Virtqueue<PageBuffer>>,
     deflate: Arc<Virtqueue<PageBuffer>>,
     pub(crate) access: Arc<DeviceAccess>,
-    awake: Arc<Awake>,
+    pub(crate) awake: Arc<Awake>,
     pub(crate) counters: Arc<BalloonCounters>,
     /// Whether the guest gives memory away at all.
-    gives: bool,
+    pub(crate) gives: bool,
     /// The configuration has changed since the target was read.
-    target_is_stale: AtomicFlag,
+    pub(crate) target_is_stale: AtomicFlag,
     /// The host has returned a buffer.
     #[pin]
     acknowledged: Event,
@@ -197,26 +126,26 @@ pub(crate) struct State {
     /// The buffers that nobody uses.
     idle: KVec<Option<PageBuffer>>,
     pub(crate) moving: Moving,
-    sizes: Sizes,
+    pub(crate) sizes: Sizes,
     /// Pages for [`Purpose::Oom`] that the host has not acknowledged.
     pub(crate) urgent: usize,
     /// The guest had no memory left: no more of it before the host asks again.
     pub(crate) held_back: bool,
     /// Memory was short; said in the log once until the target changes.
-    short: bool,
+    pub(crate) short: bool,
     /// Keeps the log short, whatever the host does.
-    short_silence: Silence,
+    pub(crate) short_silence: Silence,
     pub(crate) late_silence: Silence,
     /// When to try again, in nanoseconds of the monotonic clock. The host cannot bring it forward.
     pub(crate) retry_at: i64,
     /// The size that the host was told.
-    actual: Option<u32>,
+    pub(crate) actual: Option<u32>,
     /// Buffers that the host has acknowledged, to see that there is progress.
     acknowledgments: usize,
     /// The device is about to be reset.
     closed: bool,
     /// The device is broken.
-    failed: bool,
+    pub(crate) failed: bool,
 }
 
 impl State {
@@ -244,7 +173,7 @@ impl State {
     }
 
     /// Returns how many buffers there are that nobody uses.
-    fn idle(&self) -> usize {
+    pub(crate) fn idle(&self) -> usize {
         let idle = self.idle.iter().flatten();
         idle.fold(0usize, |sum, _| sum.saturating_add(1))
     }
@@ -379,7 +308,7 @@ impl Sizing {
     ///
     /// Returns [`ENOSPC`] if it has to return a buffer first, and [`ERANGE`] if the host cannot be
     /// told of a page. The pages are free then.
-    fn inflate(
+    pub(crate) fn inflate(
         this: &Balloon,
         dev: &virtio::Device<device::Bound>,
         queues: &Queues<'_>,
@@ -553,173 +482,15 @@ impl Sizing {
         }
     }
 
-    fn sizes(this: &Balloon, state: &State) -> Sizes {
+    pub(crate) fn sizes(this: &Balloon, state: &State) -> Sizes {
         Sizes {
             inside: this.pages().saturating_add(this.block_pages()),
             ..state.sizes
         }
     }
 
-    /// Reads the target, if it may have changed.
-    fn follow(&self, dev: &virtio::Device<device::Bound>, state: &mut State) -> Result {
-        if !self.target_is_stale.xchg(false, Full) {
-            return Ok(());
-        }
-        let wanted = dev.read_config(NUM_PAGES)?;
-        let wanted = pages_for_target(wanted);
-        // CAST: 32 bits fit into a `usize`.
-        self.counters.target.set(balloon_pages(wanted) as usize);
-        let target = if self.gives { wanted } else { 0 };
-        if target != state.sizes.target {
-            state.sizes.target = target;
-            state.short = false;
-        }
-        // Also if it is the same again: the host insists.
-        state.held_back = false;
-        Ok(())
-    }
-
-    /// Memory is short: puts the next attempt off.
-    fn pause(&self, dev: &virtio::Device<device::Bound>, state: &mut State, sizes: Sizes) {
-        self.counters.retries.add(1);
-        state.retry_at = after(RETRY_MS);
-        if !core::mem::replace(&mut state.short, true) && state.short_silence.is_over() {
-            dev_info!(
-                dev,
-                "memory is short: {} of {} balloon pages; trying again every {} ms\n",
-                sizes.actual(),
-                balloon_pages(sizes.target),
-                RETRY_MS
-            );
-        }
-    }
-
-    /// Goes on towards the target until something has to be waited for.
-    fn advance(
-        this: &Balloon,
-        dev: &virtio::Device<device::Bound>,
-        queues: &Queues<'_>,
-        stop: Stop<'_>,
-    ) -> Result<Then> {
-        queues.inflate.kick_owed()?;
-        queues.deflate.kick_owed()?;
-        let mut unseen = Unseen::default();
-        let then = Self::steps(this, dev, queues, stop, &mut unseen);
-        // Whatever ended it: nobody else sees to these.
-        unseen.kick(queues)?;
-        then
-    }
-
-    fn steps(
-        this: &Balloon,
-        dev: &virtio::Device<device::Bound>,
-        queues: &Queues<'_>,
-        stop: Stop<'_>,
-        unseen: &mut Unseen,
-    ) -> Result<Then> {
-        while !stop.requested() {
-            mm::cond_resched();
-            unseen.kick_if_enough(queues)?;
-            let mut state = this.state.lock();
-            if !state.is_open() {
-                break;
-            }
-            Self::reap(this, dev, queues, &mut state);
-            this.follow(dev, &mut state)?;
-            let sizes = Self::sizes(this, &state);
-            if sizes.actual().abs_diff(state.actual.unwrap_or(0)) >= PAGES_PER_REPORT {
-                Self::report_size(this, dev, &mut state)?;
-            }
-            match sizes.step() {
-                Step::Inflate(_) if state.held_back => {
-                    this.counters.state.set(BalloonState::HeldBack);
-                    Self::report_size(this, dev, &mut state)?;
-                    this.awake.end();
-                    return Ok(Then::Done);
-                }
-                Step::Inflate(pages) => {
-                    let pause = state.retry_at.saturating_sub(now());
-                    if pause > 0 {
-                        this.counters.state.set(BalloonState::Short);
-                        Self::report_size(this, dev, &mut state)?;
-                        this.awake.end();
-                        let pause = pause.wrapping_div(NSEC_PER_MSEC).saturating_add(1);
-                        return Ok(Then::After(Msecs::try_from(pause).unwrap_or(RETRY_MS)));
-                    }
-                    this.counters.state.set(BalloonState::Inflating);
-                    if !has_room(&queues.inflate, &state, unseen.inflate) {
-                        return Self::wait_for_host(queues);
-                    }
-                    let Some(mut buffer) = state.take_buffer(RESERVED_BUFFERS) else {
-                        return Self::wait_for_host(queues);
-                    };
-                    // Allocating may reclaim memory: nobody is to wait for that.
-                    drop(state);
-                    let filled = fill(&mut buffer, pages);
-                    let mut state = this.state.lock();
-                    if !state.is_open() || buffer.is_empty() {
-                        state.put_buffer(buffer);
-                    } else {
-                        match Self::inflate(this, dev, queues, &mut state, buffer) {
-                            Ok(()) => unseen.inflate = unseen.inflate.saturating_add(1),
-                            Err(ENOSPC) => return Self::wait_for_host(queues),
-                            // There is memory, but none that the host can be told of.
-                            Err(ERANGE) => this.pause(dev, &mut state, sizes),
-                            Err(error) => return Err(error),
-                        }
-                    }
-                    if !filled {
-                        this.pause(dev, &mut state, sizes);
-                    }
-                }
-                Step::Deflate(pages) => {
-                    this.counters.state.set(BalloonState::Deflating);
-                    if !has_room(&queues.deflate, &state, unseen.deflate) {
-                        return Self::wait_for_host(queues);
-                    }
-                    let result = Self::deflate(
-                        this,
-                        dev,
-                        queues,
-                        &mut state,
-                        pages,
-                        Purpose::Target,
-                        RESERVED_BUFFERS,
-                    );
-                    match result {
-                        Ok(0) => return Ok(Then::After(BUSY_MS)),
-                        Ok(_) => unseen.deflate = unseen.deflate.saturating_add(1),
-                        Err(EAGAIN | ENOSPC) => return Self::wait_for_host(queues),
-                        Err(error) => return Err(error),
-                    }
-                }
-                Step::Wait => {
-                    this.counters.state.set(BalloonState::Waiting);
-                    return Self::wait_for_host(queues);
-                }
-                Step::Settled => {
-                    this.counters.state.set(BalloonState::Settled);
-                    state.short = false;
-                    Self::report_size(this, dev, &mut state)?;
-                    this.awake.end();
-                    return Ok(Then::Done);
-                }
-            }
-        }
-        Ok(Then::Done)
-    }
-
-    /// Ends a run of the work until the host returns a buffer.
-    fn wait_for_host(queues: &Queues<'_>) -> Result<Then> {
-        // A broken queue returns nothing.
-        if queues.inflate.is_broken() || queues.deflate.is_broken() {
-            return Err(EIO);
-        }
-        Ok(Then::Done)
-    }
-
     /// Shows the size in debugfs.
-    fn publish(this: &Balloon) {
+    pub(crate) fn publish(this: &Balloon) {
         // CAST: 32 bits fit into a `usize`.
         let pages = this.pages().saturating_add(this.block_pages());
         this.counters.pages.set(balloon_pages(pages) as usize);
@@ -729,187 +500,8 @@ impl Sizing {
     }
 }
 
-/// Buffers that were added to each queue since the host was notified.
-#[derive(Default)]
-struct Unseen {
-    inflate: usize,
-    deflate: usize,
-}
-
-impl Unseen {
-    /// Notifies the host where there are as many as it is notified for at once.
-    fn kick_if_enough(&mut self, queues: &Queues<'_>) -> Result {
-        kick_from(
-            &queues.inflate,
-            &mut self.inflate,
-            per_kick(&queues.inflate),
-        )?;
-        kick_from(
-            &queues.deflate,
-            &mut self.deflate,
-            per_kick(&queues.deflate),
-        )
-    }
-
-    /// Notifies the host where there are any.
-    fn kick(&mut self, queues: &Queues<'_>) -> Result {
-        let inflate = kick_from(&queues.inflate, &mut self.inflate, 1);
-        kick_from(&queues.deflate, &mut self.deflate, 1).and(inflate)
-    }
-}
-
-/// Notifies the host if it has not seen as many buffers as `least`.
-fn kick_from(queue: &Queue<'_, PageBuffer>, unseen: &mut usize, least: usize) -> Result {
-    if *unseen >= least {
-        *unseen = 0;
-        queue.kick()?;
-    }
-    Ok(())
-}
-
-/// Returns for how many buffers the host is notified at once: with a small ring for half of it.
-fn per_kick(queue: &Queue<'_, PageBuffer>) -> usize {
-    (queue.size() / 2).clamp(1, BUFFERS_PER_KICK)
-}
-
-/// Returns whether to go on: always with what the host is not yet notified of, otherwise only if
-/// that becomes as many buffers as it is notified for at once. Else it would be notified of each
-/// single one as soon as it has returned another.
-///
-/// Where there is less room the host has buffers, so there will be a callback.
-fn has_room(queue: &Queue<'_, PageBuffer>, state: &State, unseen: usize) -> bool {
-    let ring = queue.size().saturating_sub(queue.lock().lent());
-    let room = state.idle().saturating_sub(RESERVED_BUFFERS).min(ring);
-    room >= if unseen > 0 { 1 } else { per_kick(queue) }
-}
-
-/// Puts the pages of a buffer into the balloon.
-fn put_in(this: &Balloon, buffer: &mut PageBuffer) {
-    this.enqueue_all(buffer.pages_mut());
-    while let Some(run) = buffer.take_run() {
-        this.enqueue_run(run);
-    }
-}
-
-/// Takes at most `pages` pages out of the balloon, as far as a buffer holds them: whole blocks
-/// while there are some and that many pages are wanted.
-fn take_out(this: &Balloon, buffer: &mut PageBuffer, pages: usize) {
-    if pages >= BLOCK_PAGES {
-        let mut left = pages;
-        while let Some(run) = this.dequeue_run(left.min(BLOCK_PAGES)) {
-            left = left.saturating_sub(run.range().pages());
-            if let Err(run) = buffer.add_run(run) {
-                this.enqueue_run(run);
-                break;
-            }
-        }
-        if !buffer.is_empty() {
-            return;
-        }
-    }
-    if this.pages() == 0 {
-        // The host need not know: these pages stay where they are, as single ones.
-        this.break_block();
-    }
-    this.dequeue(pages, buffer.pages_mut());
-}
-
-/// Puts at most `pages` pages into a buffer: whole blocks if it takes some and there are any, else
-/// single pages. Returns whether that is all that a buffer can hold, and no memory was missing.
-fn fill(buffer: &mut PageBuffer, pages: usize) -> bool {
-    if buffer.takes_blocks() && fill_with_blocks(buffer, pages / BLOCK_PAGES) {
-        return true;
-    }
-    let mut left = pages.min(MAX_PAGES);
-    while left > 0 {
-        if reserves_are_low() {
-            return false;
-        }
-        let got = buffer.pages_mut().alloc(left.min(PAGES_PER_LOOK));
-        if got == 0 {
-            return false;
-        }
-        left = left.saturating_sub(got);
-    }
-    true
-}
-
-/// Puts at most `blocks` blocks into a buffer. Returns whether there were any.
-///
-/// Nothing is reclaimed or compacted for them: where there is none, single pages do.
-fn fill_with_blocks(buffer: &mut PageBuffer, blocks: usize) -> bool {
-    let mut left = blocks.min(MAX_BLOCKS);
-    // The node with most of it first, which then comes up once more in vain.
-    let first = Nodes::new().max_by_key(Node::free_pages).into_iter();
-    for node in Iterator::chain(first, Nodes::new()) {
-        while left > 0 && !reserves_are_low() {
-            let Some(block) = PageRun::alloc(&node, BLOCK_ORDER) else {
-                break;
-            };
-            if buffer.add_run(block).is_err() {
-                break;
-            }
-            left = left.saturating_sub(1);
-            // The kernel may zero each of them.
-            mm::cond_resched();
-        }
-    }
-    !buffer.is_empty()
-}
-
-/// Returns whether the guest has less free memory than the kernel keeps for those who cannot wait.
-///
-/// The allocator should not give us any then. But its watermarks are those of single zones, and do
-/// not follow what the balloon takes out of them: it was seen to go on until nothing was left to
-/// start a process with.
-fn reserves_are_low() -> bool {
-    let (free, least) = Nodes::new().fold((0usize, 0usize), |(free, least), node| {
-        (
-            free.saturating_add(node.free_pages()),
-            least.saturating_add(node.min_watermark()),
-        )
-    });
-    free < least
-}
-
 impl BalloonOwner for Sizing {
     fn migrate(balloon: &Balloon, new: BalloonPage, old: BalloonPage) -> Result {
         moving::replace(balloon, new, old)
-    }
-}
-
-/// The work that follows the target.
-pub(crate) struct Resizing(pub(crate) Arc<Balloon>);
-
-impl DeviceWorkItem for Resizing {
-    fn run(&self, dev: &virtio::Device<device::Bound>, stop: Stop<'_>) -> Then {
-        let this = &*self.0;
-        this.awake.take(RESIZING);
-        if this.state.lock().failed {
-            this.awake.end();
-            return Then::Done;
-        }
-        let Ok(queues) = this.queues(dev) else {
-            return Then::Done;
-        };
-        Sizing::advance(this, dev, &queues, stop).unwrap_or_else(|error| {
-            this.awake.end();
-            if !queues.inflate.is_broken() && !queues.deflate.is_broken() {
-                return Then::After(failure::RETRY_MS);
-            }
-            failure::report(dev, "the balloon", error);
-            this.state.lock().failed = true;
-            this.counters.state.set(BalloonState::Failed);
-            Then::Done
-        })
-    }
-
-    fn abandon(&self) -> usize {
-        let this = &*self.0;
-        // The host may still do what it likes with a page that it was given.
-        let moving = core::mem::replace(&mut this.state.lock().moving, Moving::None);
-        let lost = this.lose_all().saturating_add(moving.lose());
-        Sizing::publish(this);
-        lost
     }
 }
