@@ -5,15 +5,13 @@
 
 use std::{
     collections::VecDeque,
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc, //
-    },
-    thread::JoinHandle,
     time::{Duration, Instant}, //
 };
 
-use crate::memory::{fill_page, page_is, Mapping, Verdict, PAGE, WORDS};
+use crate::{
+    background::{Background, Stop},
+    memory::{Mapping, Verdict}, //
+};
 
 pub(crate) struct Parameters {
     pub(crate) chunk_bytes: usize,
@@ -30,63 +28,31 @@ pub(crate) struct Outcome {
     pub(crate) error: Option<String>,
 }
 
-pub(crate) struct Churn {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Outcome>,
-}
-
 struct Chunk {
     mapping: Mapping,
     seed: u64,
     born: Instant,
 }
 
-impl Chunk {
-    fn verify(&self, verdict: &mut Verdict) {
-        for index in 0..self.mapping.pages() {
-            verdict.add(page_is(
-                self.mapping.page(index),
-                self.seed,
-                index as u64,
-                0,
-            ));
-        }
-    }
+/// Starts the churn. At its end it verifies what is still mapped.
+pub(crate) fn start(parameters: Parameters) -> Background<Outcome> {
+    Background::start("churn", move |stop| Ok(run(&parameters, &stop)))
 }
 
-impl Churn {
-    pub(crate) fn start(parameters: Parameters) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = stop.clone();
-        Self {
-            stop,
-            thread: std::thread::spawn(move || run(&parameters, &seen)),
-        }
-    }
-
-    /// Ends the churn and verifies what is still mapped.
-    pub(crate) fn finish(self) -> Result<Outcome, String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .map_err(|_| "the churn thread died".to_string())
-    }
-}
-
-fn run(parameters: &Parameters, stop: &AtomicBool) -> Outcome {
+fn run(parameters: &Parameters, stop: &Stop) -> Outcome {
     let mut outcome = Outcome::default();
     let mut queue = VecDeque::<Chunk>::new();
     let period =
         Duration::from_secs_f64(parameters.chunk_bytes as f64 / parameters.bytes_per_second as f64);
     let mut next = Instant::now();
 
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.requested() {
         while queue
             .front()
             .is_some_and(|chunk| chunk.born.elapsed() >= parameters.keep)
         {
             if let Some(chunk) = queue.pop_front() {
-                chunk.verify(&mut outcome.verdict);
+                chunk.mapping.verify(chunk.seed, &mut outcome.verdict);
             }
         }
         match new_chunk(parameters, outcome.chunks) {
@@ -107,19 +73,15 @@ fn run(parameters: &Parameters, stop: &AtomicBool) -> Outcome {
         }
     }
     for chunk in queue {
-        chunk.verify(&mut outcome.verdict);
+        chunk.mapping.verify(chunk.seed, &mut outcome.verdict);
     }
     outcome
 }
 
 fn new_chunk(parameters: &Parameters, number: u64) -> Result<Chunk, String> {
-    let mut mapping = Mapping::new(parameters.chunk_bytes.next_multiple_of(PAGE), false)?;
     let seed = parameters.seed.wrapping_add(number);
-    for (index, page) in mapping.words_mut().chunks_mut(WORDS).enumerate() {
-        fill_page(page, seed, index as u64, 0);
-    }
     Ok(Chunk {
-        mapping,
+        mapping: Mapping::filled(parameters.chunk_bytes, seed)?,
         seed,
         born: Instant::now(),
     })

@@ -10,29 +10,30 @@ use std::{
 };
 
 use crate::{
+    background::Background,
     busy::{self, Busy},
-    churn::{self, Churn},
+    churn,
     cpu_time,
     faults,
     hog::{self, Hog},
     json::Object,
-    latency::Latency,
+    latency,
     memory::{Region, Verdict},
-    minfree::{self, MinFree},
+    minfree,
     module,
     request::Request,
-    rewrite::Rewrite, //
+    rewrite, //
 };
 
 #[derive(Default)]
 pub(crate) struct Agent {
     regions: BTreeMap<String, Region>,
     busy: Option<Busy>,
-    churn: Option<Churn>,
+    churn: Option<Background<churn::Outcome>>,
     hog: Option<Hog>,
-    rewrite: Option<Rewrite>,
-    min_free: Option<MinFree>,
-    latency: Option<Latency>,
+    rewrite: Option<Background<rewrite::Outcome>>,
+    min_free: Option<Background<minfree::Outcome>>,
+    latency: Option<Background<latency::Outcome>>,
 }
 
 type Answer = Result<Object, String>;
@@ -147,7 +148,7 @@ impl Agent {
             keep: Duration::from_millis(request.number("keep_ms")?),
             seed: request.number("seed")?,
         };
-        self.churn = Some(Churn::start(parameters));
+        self.churn = Some(churn::start(parameters));
         Ok(Object::new())
     }
 
@@ -187,7 +188,7 @@ impl Agent {
         if self.rewrite.is_some() {
             return Err("rewriting runs already".into());
         }
-        self.rewrite = Some(Rewrite::start(
+        self.rewrite = Some(rewrite::start(
             request.number("mib")? as usize * MIB,
             request.number("kib_per_s")? as usize * 1024,
             request.number("seed")?,
@@ -211,7 +212,7 @@ impl Agent {
         if self.min_free.is_some() {
             return Err("MemFree is watched already".into());
         }
-        self.min_free = Some(MinFree::start(Duration::from_millis(
+        self.min_free = Some(minfree::start(Duration::from_millis(
             request.number("period_ms")?,
         )));
         Ok(Object::new())
@@ -234,7 +235,7 @@ impl Agent {
         if self.latency.is_some() {
             return Err("a thread allocates already".into());
         }
-        self.latency = Some(Latency::start(request.number("mib")? as usize * MIB)?);
+        self.latency = Some(latency::start(request.number("mib")? as usize * MIB)?);
         Ok(Object::new())
     }
 

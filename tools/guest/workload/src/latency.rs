@@ -5,16 +5,12 @@
 //! The region is much larger than what the CPUs keep in lists of their own: a page comes from
 //! these, but time and again they have to be filled from the zone, under its lock.
 
-use std::{
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc, //
-    },
-    thread::JoinHandle,
-    time::Instant, //
-};
+use std::time::Instant;
 
-use crate::memory::{Mapping, PAGE, WORDS};
+use crate::{
+    background::{Background, Stop},
+    memory::{Mapping, PAGE, WORDS}, //
+};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
@@ -24,37 +20,20 @@ pub(crate) struct Outcome {
     pub(crate) worst_ns: u64,
 }
 
-pub(crate) struct Latency {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Outcome, String>>,
+/// Starts a thread that goes through `bytes` again and again.
+pub(crate) fn start(bytes: usize) -> Result<Background<Outcome>, String> {
+    let mapping = Mapping::new(bytes.next_multiple_of(PAGE), false)?;
+    Ok(Background::start("allocating", move |stop| {
+        run(mapping, &stop)
+    }))
 }
 
-impl Latency {
-    /// Starts a thread that goes through `bytes` again and again.
-    pub(crate) fn start(bytes: usize) -> Result<Self, String> {
-        let mapping = Mapping::new(bytes.next_multiple_of(PAGE), false)?;
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = stop.clone();
-        Ok(Self {
-            stop,
-            thread: std::thread::spawn(move || run(mapping, &seen)),
-        })
-    }
-
-    pub(crate) fn finish(self) -> Result<Outcome, String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .map_err(|_| "the allocating thread died".to_string())?
-    }
-}
-
-fn run(mut mapping: Mapping, stop: &AtomicBool) -> Result<Outcome, String> {
+fn run(mut mapping: Mapping, stop: &Stop) -> Result<Outcome, String> {
     let mut outcome = Outcome::default();
     let bytes = mapping.pages() * PAGE;
     loop {
         for page in mapping.words_mut().chunks_mut(WORDS) {
-            if stop.load(Ordering::Relaxed) {
+            if stop.requested() {
                 return Ok(outcome);
             }
             let start = Instant::now();

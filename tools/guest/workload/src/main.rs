@@ -5,6 +5,7 @@
 //! A request is one line, `id command key=value…` (values percent-encoded); the answer is one
 //! line of JSON with the same id. `tools/guest/agent.py` is the other end.
 
+mod background;
 mod busy;
 mod churn;
 mod commands;

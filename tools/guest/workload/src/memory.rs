@@ -76,6 +76,26 @@ impl Mapping {
         Ok(mapping)
     }
 
+    /// A mapping with the first generation of each page.
+    pub(crate) fn filled(bytes: usize, seed: u64) -> Result<Self, String> {
+        let mut mapping = Self::new(bytes.next_multiple_of(PAGE), false)?;
+        mapping.fill(seed);
+        Ok(mapping)
+    }
+
+    pub(crate) fn fill(&mut self, seed: u64) {
+        for (index, page) in self.words_mut().chunks_mut(WORDS).enumerate() {
+            fill_page(page, seed, index as u64, 0);
+        }
+    }
+
+    /// Has each page what it had then?
+    pub(crate) fn verify(&self, seed: u64, verdict: &mut Verdict) {
+        for index in 0..self.pages() {
+            verdict.add(page_is(self.page(index), seed, index as u64, 0));
+        }
+    }
+
     pub(crate) fn pages(&self) -> usize {
         self.len / PAGE
     }

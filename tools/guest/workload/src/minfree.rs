@@ -2,14 +2,9 @@
 
 //! Watches the guest's lowest MemFree.
 
-use std::{
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc, //
-    },
-    thread::JoinHandle,
-    time::Duration, //
-};
+use std::time::Duration;
+
+use crate::background::{Background, Stop};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
@@ -17,11 +12,6 @@ pub(crate) struct Outcome {
     pub(crate) min_kib: u64,
     pub(crate) last_kib: u64,
     pub(crate) samples: u64,
-}
-
-pub(crate) struct MinFree {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Result<Outcome, String>>,
 }
 
 pub(crate) fn meminfo() -> Result<Vec<(String, u64)>, String> {
@@ -43,25 +33,12 @@ fn mem_free_kib() -> Result<u64, String> {
         .ok_or_else(|| "no MemFree in /proc/meminfo".to_string())
 }
 
-impl MinFree {
-    pub(crate) fn start(period: Duration) -> Self {
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = stop.clone();
-        Self {
-            stop,
-            thread: std::thread::spawn(move || run(period, &seen)),
-        }
-    }
-
-    pub(crate) fn finish(self) -> Result<Outcome, String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .map_err(|_| "the MemFree thread died".to_string())?
-    }
+/// Starts to look, once each period.
+pub(crate) fn start(period: Duration) -> Background<Outcome> {
+    Background::start("MemFree", move |stop| run(period, &stop))
 }
 
-fn run(period: Duration, stop: &AtomicBool) -> Result<Outcome, String> {
+fn run(period: Duration, stop: &Stop) -> Result<Outcome, String> {
     let first_kib = mem_free_kib()?;
     let mut outcome = Outcome {
         first_kib,
@@ -69,7 +46,7 @@ fn run(period: Duration, stop: &AtomicBool) -> Result<Outcome, String> {
         last_kib: first_kib,
         samples: 1,
     };
-    while !stop.load(Ordering::Relaxed) {
+    while !stop.requested() {
         std::thread::sleep(period);
         outcome.last_kib = mem_free_kib()?;
         outcome.min_kib = outcome.min_kib.min(outcome.last_kib);

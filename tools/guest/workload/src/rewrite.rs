@@ -3,16 +3,12 @@
 //! A region that is rewritten page by page, each time with a new generation; every page is
 //! verified against what it had before it is rewritten, and all of them at the end.
 
-use std::{
-    sync::{
-        atomic::{AtomicBool, Ordering},
-        Arc, //
-    },
-    thread::JoinHandle,
-    time::Duration, //
-};
+use std::time::Duration;
 
-use crate::memory::{fill_page, page_is, Mapping, Verdict, PAGE, WORDS};
+use crate::{
+    background::{Background, Stop},
+    memory::{fill_page, page_is, Mapping, Verdict, PAGE, WORDS}, //
+};
 
 #[derive(Default)]
 pub(crate) struct Outcome {
@@ -20,44 +16,30 @@ pub(crate) struct Outcome {
     pub(crate) verdict: Verdict,
 }
 
-pub(crate) struct Rewrite {
-    stop: Arc<AtomicBool>,
-    thread: JoinHandle<Outcome>,
-}
-
 /// Pages written between two pauses.
 const STRIDE: u64 = 64;
 
-impl Rewrite {
-    pub(crate) fn start(bytes: usize, bytes_per_second: usize, seed: u64) -> Result<Self, String> {
-        let mapping = Mapping::new(bytes.next_multiple_of(PAGE), false)?;
-        let pause =
-            Duration::from_secs_f64(STRIDE as f64 * PAGE as f64 / bytes_per_second.max(1) as f64);
-        let stop = Arc::new(AtomicBool::new(false));
-        let seen = stop.clone();
-        Ok(Self {
-            stop,
-            thread: std::thread::spawn(move || run(mapping, pause, seed, &seen)),
-        })
-    }
-
-    pub(crate) fn finish(self) -> Result<Outcome, String> {
-        self.stop.store(true, Ordering::Relaxed);
-        self.thread
-            .join()
-            .map_err(|_| "the rewriting thread died".to_string())
-    }
+/// Starts to fill a region and to rewrite it.
+pub(crate) fn start(
+    bytes: usize,
+    bytes_per_second: usize,
+    seed: u64,
+) -> Result<Background<Outcome>, String> {
+    let pause =
+        Duration::from_secs_f64(STRIDE as f64 * PAGE as f64 / bytes_per_second.max(1) as f64);
+    let mapping = Mapping::new(bytes.next_multiple_of(PAGE), false)?;
+    Ok(Background::start("rewriting", move |stop| {
+        Ok(run(mapping, pause, seed, &stop))
+    }))
 }
 
-fn run(mut mapping: Mapping, pause: Duration, seed: u64, stop: &AtomicBool) -> Outcome {
+fn run(mut mapping: Mapping, pause: Duration, seed: u64, stop: &Stop) -> Outcome {
     let mut outcome = Outcome::default();
     let mut generations = vec![0u64; mapping.pages()];
-    for (index, page) in mapping.words_mut().chunks_mut(WORDS).enumerate() {
-        fill_page(page, seed, index as u64, 0);
-    }
+    mapping.fill(seed);
     'rounds: loop {
         for (index, page) in mapping.words_mut().chunks_mut(WORDS).enumerate() {
-            if stop.load(Ordering::Relaxed) {
+            if stop.requested() {
                 break 'rounds;
             }
             let old = generations[index];
