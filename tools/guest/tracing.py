@@ -135,18 +135,21 @@ class Recording:
         (event,) = self.of(name)
         return event
 
+    def moved(self, name: str, purpose: str) -> list[Event]:
+        """Buffers that were put into the balloon, or taken out of it, for that."""
+        return [event for event in self.of(name) if event["purpose"] == purpose]
+
     def sum(self, name: str, what: str) -> int:
         return sum(event.number(what) for event in self.of(name))
 
 
 @contextmanager
-def recording(guest: Guest) -> Iterator[Recording]:
+def recording(guest: Guest, kib: int = 8192) -> Iterator[Recording]:
     """Fills in the result at the end of the block. The module may be loaded in it, but not go: the
-    kernel forgets then what it has recorded."""
+    kernel forgets then what it has recorded. Each CPU gets `kib` of memory for it."""
     found = Recording()
     guest.agent.write(f"{_TRACEFS}/trace", "")
-    # More than any test has.
-    guest.agent.write(f"{_TRACEFS}/buffer_size_kb", "8192")
+    guest.agent.write(f"{_TRACEFS}/buffer_size_kb", str(kib))
     # The kernel remembers it for a module that is not there yet.
     guest.agent.write(f"{_TRACEFS}/set_event", f":mod:{_MODULE}")
     try:

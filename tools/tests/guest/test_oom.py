@@ -3,7 +3,7 @@
 
 from dataclasses import replace
 
-from tools.guest import balloon, contents, hinting, vmstat
+from tools.guest import balloon, contents, hinting, tracing, vmstat
 from tools.guest.machine import Balloon
 
 REMAINING_MIB = 176
@@ -26,19 +26,21 @@ def _inflated_guest(guests, machine, driver, deflate_on_oom):
 
 def test_deflates(guests, machine, driver):
     guest, free = _inflated_guest(guests, machine, driver, deflate_on_oom=True)
-    for _ in range(2):
-        # A killed process shows in the log, too, which is checked at the end.
-        assert guest.agent.call("hog-start", 180, mib=HOG_MIB, seed=51)["signal"] == 0
-        remaining = balloon.actual_mib(guest)
-        print(f"{remaining} MiB remain to the guest")
-        assert remaining > HOG_MIB
-        verdict = guest.agent.call("hog-stop", 120)
-        assert verdict["pages"] == HOG_MIB * 256 and verdict["wrong"] == 0
-        # The memory is free now, so the host may have it again.
-        balloon.inflate_to(guest, REMAINING_MIB)
+    with tracing.recording(guest, kib=512) as recorded:
+        for _ in range(2):
+            # A killed process shows in the log, too, which is checked at the end.
+            assert guest.agent.call("hog-start", 180, mib=HOG_MIB, seed=51)["signal"] == 0
+            remaining = balloon.actual_mib(guest)
+            print(f"{remaining} MiB remain to the guest")
+            assert remaining > HOG_MIB
+            verdict = guest.agent.call("hog-stop", 120)
+            assert verdict["pages"] == HOG_MIB * 256 and verdict["wrong"] == 0
+            # The memory is free now, so the host may have it again.
+            balloon.inflate_to(guest, REMAINING_MIB)
     assert vmstat.event(guest, "oom_kill") == 0
     if driver.is_rust:
-        assert balloon.counter(guest, "oom_deflated") > 0
+        pages = sum(event.number("pages") for event in recorded.moved("deflate", "oom"))
+        assert pages == balloon.counter(guest, "oom_deflated") > 0
     balloon.deflate_all(guest)
     hinting.wait_for_free(guest, free)
     contents.check_kept(guest)
