@@ -87,6 +87,8 @@ mod target;
 #[cfg(CONFIG_VIRTIO_BALLOON_KUNIT_TEST)]
 #[path = "virtio_balloon/tests.rs"]
 mod tests;
+#[path = "virtio_balloon/unseen.rs"]
+mod unseen;
 #[path = "virtio_balloon/walk.rs"]
 mod walk;
 

@@ -250,8 +250,8 @@ MUTANTS = (
         "notifies-of-each-buffer",
         _PAGE_QUEUES,
         "The host is notified of every single buffer.",
-        "            per_kick(&queues.inflate),\n",
-        "            1,\n",
+        "self.inflate.kick(inflate, per_kick(inflate))?;",
+        "self.inflate.kick(inflate, 1)?;",
         _BY_KUNIT,
     ),
     Mutant(
@@ -590,8 +590,8 @@ MUTANTS = (
         "bitmap-without-notification",
         _BITMAP,
         "The host is not told of the reports.",
-        "            if queue.kick()? {\n",
-        "            if false && queue.kick()? {\n",
+        "        if state.unseen.kick(queue, 1)? == Some(true) {\n",
+        "        if false && state.unseen.kick(queue, 1)? == Some(true) {\n",
         _ONE_REPORT,
     ),
     Mutant(

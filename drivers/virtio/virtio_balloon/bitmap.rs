@@ -93,7 +93,8 @@ use crate::{
     },
     outbox::Outbox,
     policy::Policy,
-    shown::BitmapState, //
+    shown::BitmapState,
+    unseen::Unseen, //
 };
 
 /// Number of request buffers: one for the request in progress, one for the one that overtakes it,
@@ -248,8 +249,7 @@ struct Current {
 struct State {
     /// What is to go into the virtqueue: all slots and the bitmap at most.
     outbox: Outbox<BitmapBuffer, { SLOTS + 1 }>,
-    /// Buffers were added that the device was not notified of.
-    unnotified: bool,
+    unseen: Unseen,
     current: Option<Current>,
     /// The slot of the request whose last report the host has not returned yet.
     finished: Option<Slot>,
@@ -269,7 +269,7 @@ impl State {
         let pieces = ring.saturating_sub(slots).saturating_sub(1).min(PIECES);
         let mut state = Self {
             outbox: Outbox::new(),
-            unnotified: false,
+            unseen: Unseen::default(),
             current: None,
             finished: None,
             report: Some(OutBitmap::new(RawReport::default(), pieces)?),
@@ -487,14 +487,10 @@ impl Bitmap {
                 state.outbox.put_back(refused.buffer);
                 return Err(refused.error);
             }
-            state.unnotified = true;
+            state.unseen.add();
         }
-        // A ring without event indexes may ask for a notification although there is nothing new.
-        if state.unnotified {
-            if queue.kick()? {
-                self.counters.notifications.add(1);
-            }
-            state.unnotified = false;
+        if state.unseen.kick(queue, 1)? == Some(true) {
+            self.counters.notifications.add(1);
         }
         Ok(())
     }

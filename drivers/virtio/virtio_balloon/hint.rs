@@ -64,6 +64,7 @@ use crate::{
         HintBuffer,
         Source, //
     },
+    unseen::Unseen,
     walk::Walk, //
 };
 
@@ -102,8 +103,7 @@ struct State {
     gathered_all: bool,
     /// The host is done: what it still returns goes back to the guest at once.
     done: bool,
-    /// Buffers were added that the device was not notified of.
-    unnotified: bool,
+    unseen: Unseen,
     /// The last notification was left out because the device did not ask for it.
     unasked: bool,
     /// The device is broken.
@@ -121,7 +121,7 @@ impl State {
             sending: false,
             gathered_all: false,
             done: false,
-            unnotified: false,
+            unseen: Unseen::default(),
             unasked: false,
             failed: false,
         })
@@ -136,7 +136,7 @@ impl State {
         self.sending = false;
         self.gathered_all = false;
         self.done = false;
-        self.unnotified = false;
+        self.unseen = Unseen::default();
         self.unasked = false;
         self.failed = false;
         Ok(())
@@ -285,7 +285,7 @@ impl Hinting {
     ) -> Result<(), Refused<HintBuffer>> {
         queue.lock().add(buffer)?;
         self.counters.elements.add(1);
-        state.unnotified = true;
+        state.unseen.add();
         Ok(())
     }
 
@@ -346,16 +346,12 @@ impl Hinting {
 
     /// Notifies the host of what was added.
     fn kick(&self, queue: &Queue<'_, HintBuffer>, state: &mut State) -> Result {
-        if !state.unnotified {
-            return Ok(());
+        if let Some(notified) = state.unseen.kick(queue, 1)? {
+            if notified {
+                self.counters.notifications.add(1);
+            }
+            state.unasked = !notified;
         }
-        if queue.kick()? {
-            self.counters.notifications.add(1);
-            state.unasked = false;
-        } else {
-            state.unasked = true;
-        }
-        state.unnotified = false;
         Ok(())
     }
 

@@ -21,6 +21,7 @@ use crate::{
         BUFFERS,
         RESERVED_BUFFERS, //
     },
+    unseen::Unseen, //
 };
 
 /// Most buffers for which the host is notified once. With as many more it is kept busy while the
@@ -63,40 +64,26 @@ impl Queues<'_> {
 
 /// Buffers that were added to each queue since the host was notified.
 #[derive(Default)]
-pub(crate) struct Unseen {
-    pub(crate) inflate: usize,
-    pub(crate) deflate: usize,
+pub(crate) struct UnseenPages {
+    pub(crate) inflate: Unseen,
+    pub(crate) deflate: Unseen,
 }
 
-impl Unseen {
+impl UnseenPages {
     /// Notifies the host where there are as many as it is notified for at once.
     pub(crate) fn kick_if_enough(&mut self, queues: &Queues<'_>) -> Result {
-        kick_from(
-            &queues.inflate,
-            &mut self.inflate,
-            per_kick(&queues.inflate),
-        )?;
-        kick_from(
-            &queues.deflate,
-            &mut self.deflate,
-            per_kick(&queues.deflate),
-        )
+        let (inflate, deflate) = (&queues.inflate, &queues.deflate);
+        self.inflate.kick(inflate, per_kick(inflate))?;
+        self.deflate.kick(deflate, per_kick(deflate))?;
+        Ok(())
     }
 
     /// Notifies the host where there are any.
     pub(crate) fn kick(&mut self, queues: &Queues<'_>) -> Result {
-        let inflate = kick_from(&queues.inflate, &mut self.inflate, 1);
-        kick_from(&queues.deflate, &mut self.deflate, 1).and(inflate)
+        let inflate = self.inflate.kick(&queues.inflate, 1);
+        self.deflate.kick(&queues.deflate, 1).and(inflate)?;
+        Ok(())
     }
-}
-
-/// Notifies the host if it has not seen as many buffers as `least`.
-fn kick_from(queue: &Queue<'_, PageBuffer>, unseen: &mut usize, least: usize) -> Result {
-    if *unseen >= least {
-        *unseen = 0;
-        queue.kick()?;
-    }
-    Ok(())
 }
 
 /// Returns for how many buffers the host is notified at once: with a small ring for half of it.
@@ -109,8 +96,13 @@ fn per_kick(queue: &Queue<'_, PageBuffer>) -> usize {
 /// single one as soon as it has returned another.
 ///
 /// Where there is less room the host has buffers, so there will be a callback.
-pub(crate) fn has_room(queue: &Queue<'_, PageBuffer>, state: &State, unseen: usize) -> bool {
+pub(crate) fn has_room(queue: &Queue<'_, PageBuffer>, state: &State, unseen: &Unseen) -> bool {
     let ring = queue.size().saturating_sub(queue.lock().lent());
     let room = state.idle().saturating_sub(RESERVED_BUFFERS).min(ring);
-    room >= if unseen > 0 { 1 } else { per_kick(queue) }
+    let least = if unseen.is_empty() {
+        per_kick(queue)
+    } else {
+        1
+    };
+    room >= least
 }

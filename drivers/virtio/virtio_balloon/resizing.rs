@@ -36,7 +36,7 @@ use crate::{
     page_queues::{
         has_room,
         Queues,
-        Unseen, //
+        UnseenPages, //
     },
     shown::BalloonState,
     sizing::{
@@ -110,7 +110,7 @@ impl Sizing {
     ) -> Result<Then> {
         queues.inflate.kick_owed()?;
         queues.deflate.kick_owed()?;
-        let mut unseen = Unseen::default();
+        let mut unseen = UnseenPages::default();
         let then = Self::steps(this, dev, queues, stop, &mut unseen);
         // Whatever ended it: nobody else sees to these.
         unseen.kick(queues)?;
@@ -122,7 +122,7 @@ impl Sizing {
         dev: &virtio::Device<device::Bound>,
         queues: &Queues<'_>,
         stop: Stop<'_>,
-        unseen: &mut Unseen,
+        unseen: &mut UnseenPages,
     ) -> Result<Then> {
         while !stop.requested() {
             mm::cond_resched();
@@ -154,7 +154,7 @@ impl Sizing {
                         return Ok(Then::After(Msecs::try_from(pause).unwrap_or(RETRY_MS)));
                     }
                     this.counters.state.set(BalloonState::Inflating);
-                    if !has_room(&queues.inflate, &state, unseen.inflate) {
+                    if !has_room(&queues.inflate, &state, &unseen.inflate) {
                         return Self::wait_for_host(queues);
                     }
                     let Some(mut buffer) = state.take_buffer(RESERVED_BUFFERS) else {
@@ -168,7 +168,7 @@ impl Sizing {
                         state.put_buffer(buffer);
                     } else {
                         match Self::inflate(this, dev, queues, &mut state, buffer) {
-                            Ok(()) => unseen.inflate = unseen.inflate.saturating_add(1),
+                            Ok(()) => unseen.inflate.add(),
                             Err(ENOSPC) => return Self::wait_for_host(queues),
                             // There is memory, but none that the host can be told of.
                             Err(ERANGE) => this.pause(dev, &mut state, sizes),
@@ -181,7 +181,7 @@ impl Sizing {
                 }
                 Step::Deflate(pages) => {
                     this.counters.state.set(BalloonState::Deflating);
-                    if !has_room(&queues.deflate, &state, unseen.deflate) {
+                    if !has_room(&queues.deflate, &state, &unseen.deflate) {
                         return Self::wait_for_host(queues);
                     }
                     let result = Self::deflate(
@@ -195,7 +195,7 @@ impl Sizing {
                     );
                     match result {
                         Ok(0) => return Ok(Then::After(BUSY_MS)),
-                        Ok(_) => unseen.deflate = unseen.deflate.saturating_add(1),
+                        Ok(_) => unseen.deflate.add(),
                         Err(EAGAIN | ENOSPC) => return Self::wait_for_host(queues),
                         Err(error) => return Err(error),
                     }
