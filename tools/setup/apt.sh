@@ -79,3 +79,26 @@ private_apt() {
 		-o "APT::Sandbox::User=root"
 	)
 }
+
+# install_from_backports PACKAGE STEP WHY: with the system's own sources plus the backports, in a private
+# copy of both, so that the system still knows nothing of backports afterwards.
+install_from_backports() {
+	local package=$1 log=$CACHE/log/$2.log suite=$DEBIAN_CODENAME-backports
+	need_root "$3" \
+		"apt-get install -y --no-install-recommends -t $suite $package  (with $suite among the package sources)"
+	lock_cache
+	make_scratch "$2"
+	mkdir -p "$CACHE/log" "$SCRATCH/sources"
+	private_apt "$SCRATCH"
+	find /etc/apt/sources.list.d -name '*.sources' -o -name '*.list' |
+		while read -r file; do cp "$file" "$SCRATCH/sources"; done
+	write_suite "$SCRATCH/sources/$suite.sources" "$suite"
+	PRIVATE_APT+=(-o "Dir::Etc::sourceparts=$SCRATCH/sources")
+
+	progress "installing $package from $suite"
+	as_root apt-get "${PRIVATE_APT[@]}" update >"$log" 2>&1 </dev/null || true
+	as_root "${APT_INSTALL[@]}" "${PRIVATE_APT[@]}" -t "$suite" "$package" >>"$log" 2>&1 </dev/null ||
+		die_with_log "$log" "apt-get could not install $package from $suite. Is the package archive reachable? The log is $log."
+	# What root left in the scratch directory only root can remove.
+	[ "$(id -u)" -eq 0 ] || as_root chown -R "$(id -u)" "$SCRATCH"
+}
