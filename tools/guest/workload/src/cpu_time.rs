@@ -70,9 +70,15 @@ pub(crate) fn spin(times: u64) -> Result<u64, String> {
         return Err("spin: times=0 would take for ever".into());
     }
     let before = thread_ns()?;
+    #[cfg(target_arch = "x86_64")]
     // SAFETY: It changes nothing but the register.
     unsafe {
         asm!("2:", "dec {0}", "jnz 2b", inout(reg) times => _, options(nomem, nostack));
+    }
+    #[cfg(target_arch = "aarch64")]
+    // SAFETY: As above.
+    unsafe {
+        asm!("2:", "subs {0}, {0}, #1", "b.ne 2b", inout(reg) times => _, options(nomem, nostack));
     }
     Ok(thread_ns()? - before)
 }
