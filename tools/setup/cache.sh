@@ -24,13 +24,31 @@ kernel_configs() {
 			die "no kernel variant '${1#variant-}': those of 'make check-variants' are tools/kernel/variants/*.config."
 		echo "$VBRS_TOP"/tools/kernel/{plain,slim,variants/"${1#variant-}"}.config
 		;;
-	*) die "no kernel flavour '$1': plain, patched, check and kasan are the ones there are." ;;
+	arm64) echo "$VBRS_TOP/tools/kernel/arm64.config" ;;
+	arm64-64k) echo "$VBRS_TOP"/tools/kernel/{arm64,arm64-64k}.config ;;
+	*) die "no kernel flavour '$1': plain, patched, check, kasan, arm64 and arm64-64k are the ones there are." ;;
 	esac
 }
 
 # merge_configs FILE...: each symbol once, as the last of the fragments has it.
 merge_configs() {
 	cat "$@" | awk -F= '/^CONFIG_/ { value[$1] = $0 } END { for (name in value) print value[name] }' | sort
+}
+
+# kernel_arch FLAVOUR: what the kernel's build system calls its architecture.
+kernel_arch() {
+	case $1 in
+	arm64*) echo arm64 ;;
+	*) echo x86 ;;
+	esac
+}
+
+# kernel_image FLAVOUR: what is booted, in its tree.
+kernel_image() {
+	case $1 in
+	arm64*) echo arch/arm64/boot/Image ;;
+	*) echo arch/x86/boot/bzImage ;;
+	esac
 }
 
 # kernel_patches FLAVOUR: what is changed in its source. The plain kernel is what people have.

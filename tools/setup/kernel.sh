@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: GPL-2.0
 #
-# kernel.sh [--config-only|--prepare-only] plain|patched|check|kasan|variant-NAME: builds a guest kernel
-# into the cache.
+# kernel.sh [--config-only|--prepare-only] plain|patched|check|kasan|arm64|arm64-64k|variant-NAME:
+# builds a guest kernel into the cache.
 #
-# The tree is what the module is built against; it also has the guest's bzImage and the modules,
+# The tree is what the module is built against; it also has the guest's image and the modules,
 # the C balloon driver among them. With --prepare-only there is no kernel: the module can be built, but
 # whether the kernel exports what it calls is not known. All that are only prepared share one tree, which
 # is for the last of them: what they have in common is built once.
@@ -17,7 +17,7 @@
 kernel_make() {
 	env -i HOME="${HOME:-/}" LC_ALL=C TMPDIR="${TMPDIR:-/tmp}" \
 		PATH="$FOUND_LLVM_BIN:/usr/sbin:/usr/bin:/sbin:/bin" LIBCLANG_PATH="$FOUND_LIBCLANG_PATH" \
-		make -C "$SOURCE" O="$TREE" LLVM="$FOUND_LLVM" \
+		make -C "$SOURCE" O="$TREE" ARCH="$(kernel_arch "$FLAVOUR")" LLVM="$FOUND_LLVM" \
 		RUSTC="$FOUND_RUSTC" HOSTRUSTC="$FOUND_RUSTC" RUSTFMT="$FOUND_RUSTFMT" BINDGEN="$FOUND_BINDGEN" "$@"
 }
 
@@ -81,12 +81,13 @@ prepare() {
 }
 
 build() {
-	local jobs=${VBRS_JOBS:-$(nproc)} minutes=32
-	[[ $FLAVOUR != variant-* ]] || minutes=15
+	local jobs=${VBRS_JOBS:-$(nproc)} minutes=32 image
+	image=$(kernel_image "$FLAVOUR")
+	[[ $FLAVOUR != variant-* && $FLAVOUR != arm64* ]] || minutes=15
 	progress "building the $FLAVOUR kernel with $jobs jobs (about $minutes minutes of one core); log: $LOG"
-	run_long "$FLAVOUR kernel" steps_done kernel_make -j"$jobs" bzImage modules ||
+	run_long "$FLAVOUR kernel" steps_done kernel_make -j"$jobs" "$(basename "$image")" modules ||
 		die_with_log "$LOG" "the build of the $FLAVOUR kernel failed. The log is $LOG."
-	for file in arch/x86/boot/bzImage Module.symvers rust/libkernel.rmeta drivers/virtio/virtio_balloon.ko; do
+	for file in "$image" Module.symvers rust/libkernel.rmeta drivers/virtio/virtio_balloon.ko; do
 		[ -e "$TREE/$file" ] ||
 			die_with_log "$LOG" "the build of the $FLAVOUR kernel made no $file. The log is $LOG."
 	done
