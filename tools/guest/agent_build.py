@@ -10,6 +10,7 @@ from pathlib import Path
 
 from tools.guest import paths
 from tools.guest.errors import ToolError
+from tools.guest.platform import ARM64, X86_64, Platform
 
 SOURCE = Path(__file__).resolve().parent / "workload/src"
 FLAGS = (
@@ -22,10 +23,11 @@ FLAGS = (
 )
 
 
-def build() -> Path:
+def build(platform: Platform = X86_64) -> Path:
     """The static agent binary."""
     rustc = os.environ.get("RUSTC", "rustc")
-    key = hashlib.sha256("\0".join(FLAGS).encode())
+    flags = (*FLAGS, *(_cross(rustc) if platform.processor == ARM64.processor else ()))
+    key = hashlib.sha256("\0".join(flags).encode())
     key.update(_run([rustc, "-vV"]).encode())
     for path in sorted(SOURCE.glob("*.rs")):
         key.update(path.name.encode() + b"\0" + path.read_bytes())
@@ -35,9 +37,26 @@ def build() -> Path:
     target.parent.mkdir(parents=True, exist_ok=True)
     # Under a name of its own until it is whole, so that a killed build leaves nothing to trust.
     partial = target.with_name(f".{target.name}.{os.getpid()}")
-    _run([rustc, *FLAGS, "-o", str(partial), str(SOURCE / "main.rs")])
+    _run([rustc, *flags, "-o", str(partial), str(SOURCE / "main.rs")])
     partial.replace(target)
     return target
+
+
+def _cross(rustc: str) -> tuple[str, ...]:
+    """Flags for arm64: its libraries are unpacked, not installed (tools/setup/arm64.sh)."""
+    target = "aarch64-unknown-linux-gnu"
+    root = paths.lookup("ROOT_ARM64")
+    own = Path(_run([rustc, "--print", "sysroot"]).strip())
+    # That of rustup may have the library of several targets.
+    has = (own / "lib/rustlib" / target / "lib").is_dir()
+    return (
+        f"--target={target}",
+        f"--sysroot={own if has else root / 'usr'}",
+        f"-Clinker={paths.lookup('LLVM_BIN') / 'clang'}",
+        "-Clink-arg=--target=aarch64-linux-gnu",
+        f"-Clink-arg=--sysroot={root}",
+        "-Clink-arg=-fuse-ld=lld",
+    )
 
 
 def _run(command: list[str]) -> str:

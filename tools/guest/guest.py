@@ -85,7 +85,7 @@ class Guest:
         self._sockets = Path(self._private.name)
 
         image = self._sockets / "initramfs.gz"
-        initramfs.build(image, machine.modules)
+        initramfs.build(image, machine.modules, machine.platform)
         command = [str(paths.lookup(machine.qemu)), *machine.arguments(image), *self._channels()]
         if incoming:
             command += ["-incoming", "defer"]

@@ -12,8 +12,9 @@ mount -t tmpfs tmpfs /tmp
 mount -t tracefs tracefs /sys/kernel/tracing 2>/dev/null
 echo 7 > /proc/sys/kernel/printk
 
-# The second serial port belongs to the host's side of the agent.
-stty -F /dev/ttyS1 raw -echo
-agent /dev/ttyS1
+# The second serial port belongs to the host's side of the agent. The first is the console.
+port=/dev/$(sed 's/.*console=\(tty[A-Za-z]*\)0.*/\1/' /proc/cmdline)1
+stty -F $port raw -echo
+agent $port
 echo "guest agent ended with status $?: panic"
 poweroff -f

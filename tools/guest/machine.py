@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from tools.guest.platform import X86_64, Platform
+
 # The hot-pluggable balloon's id in QMP.
 BALLOON_ID = "balloon0"
 
@@ -71,6 +73,7 @@ class Balloon:
 @dataclass(frozen=True)
 class Machine:
     kernel: Path
+    platform: Platform = X86_64
     modules: Mapping[str, Path] = field(default_factory=dict)
     memory_mib: int = 1024
     cpus: int = 2
@@ -105,18 +108,17 @@ class Machine:
         """The name of the variable that has the QEMU for this machine (tools/guest/paths.py)."""
         with_bitmap = self.balloon is not None and self.balloon.bitmap
         needs_patched = self.patched or self.late_rearming or with_bitmap
-        return "QEMU_PATCHED" if needs_patched else "QEMU"
+        return "QEMU_PATCHED" if needs_patched else self.platform.qemu
 
     def arguments(self, initramfs: Path) -> list[str]:
         """The part of the command line that source and destination share."""
         command_line = [
-            "console=ttyS0",
+            f"console={self.platform.serial}0",
             "loglevel=7",
             "panic=-1",
             "rdinit=/init",
             "random.trust_cpu=on",
-            # On a busy host an interrupt of the timer that comes too late is taken for a broken one.
-            "no_timer_check",
+            *self.platform.append,
             # Test suites run only where a test asks for them; the later word wins.
             "kunit.enable=0",
             *self.append,
@@ -132,7 +134,7 @@ class Machine:
             # With page tables of five levels, an interrupt at the wrong moment of the boot makes
             # KASAN take a good address for a wild one: the kernel is just finding out what its
             # CPU can do.
-            "-cpu", "max,la57=off" if self.kasan else "max",
+            "-cpu", "max,la57=off" if self.kasan else self.platform.cpu,
             # A socket each: CPUs of one socket on different nodes make the kernel warn.
             "-smp", f"{self.cpus},sockets={self.cpus},cores=1,threads=1",
             "-m", f"{self.memory_mib}M",
@@ -164,10 +166,11 @@ class Machine:
         ]  # fmt: skip
 
     def _memory(self) -> list[str]:
+        machine = self.platform.machine
         if self.numa_nodes == 1:
             backend = f"memory-backend-ram,id=ram0,size={self.memory_mib}M,reserve=off"
-            return ["-object", backend, "-machine", "q35,memory-backend=ram0"]
-        arguments = ["-machine", "q35"]
+            return ["-object", backend, "-machine", f"{machine},memory-backend=ram0"]
+        arguments = ["-machine", machine]
         each = self.memory_mib // self.numa_nodes
         for node in range(self.numa_nodes):
             cpus = [f",cpus={cpu}" for cpu in range(self.cpus) if cpu % self.numa_nodes == node]

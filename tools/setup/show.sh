@@ -27,9 +27,9 @@ variant() {
 	echo "$tree"
 }
 
-# found PATH: a path that a step recorded, if it is still there.
+# found PATH WHAT [HOW]: a path that a step recorded, if it is still there.
 found() {
-	[ -n "$1" ] && [ -e "$1" ] || die "$2 is not set up: run 'make setup'."
+	[ -n "$1" ] && [ -e "$1" ] || die "$2 is not set up: run '${3:-make setup}'."
 	echo "$1"
 }
 
@@ -41,6 +41,9 @@ main() {
 	KSRC) value=$(found "${FOUND_KSRC:-}" "the kernel's source") ;;
 	QEMU) value=$(found "${FOUND_QEMU:-}" "QEMU") ;;
 	QEMU_PATCHED) value=$(found "${FOUND_QEMU_PATCHED:-}" "the patched QEMU") ;;
+	QEMU_ARM64) value=$(found "${FOUND_QEMU_ARM64:-}" "QEMU for arm64" 'make check-arm64') ;;
+	ROOT_ARM64) value=$(found "${FOUND_ROOT_ARM64:-}" "what guests for arm64 take" 'make check-arm64') ;;
+	LLVM_BIN) value=$(found "${FOUND_LLVM_BIN:-}" "LLVM") ;;
 	PYTHON)
 		value=$(venv_dir) && [ -e "$value/$STAMP" ] ||
 			die "Python's virtual environment is not set up for this checkout: run 'make setup'."
@@ -55,11 +58,15 @@ main() {
 		value=$(kernel plain '' 2>/dev/null) || value=$(kernel check '' 2>/dev/null) ||
 			value=$(kernel plain 'make setup' ', or give KDIR=<built kernel tree>')
 		;;
+	KDIR_ARM64) value=$(kernel arm64 'make check-arm64') ;;
+	KDIR_ARM64_64K) value=$(kernel arm64-64k 'make check-arm64') ;;
 	KDIR_VARIANT_*) value=$(variant "${1#KDIR_VARIANT_}") ;;
 	GUEST_KERNEL) value=$(kernel plain 'make setup')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_CHECK) value=$(kernel check 'make setup-check')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_PATCHED) value=$(kernel patched 'make setup-patched')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_KASAN) value=$(kernel kasan 'make setup-kasan')/arch/x86/boot/bzImage ;;
+	GUEST_KERNEL_ARM64) value=$(kernel arm64 'make check-arm64')/$(kernel_image arm64) ;;
+	GUEST_KERNEL_ARM64_64K) value=$(kernel arm64-64k 'make check-arm64')/$(kernel_image arm64-64k) ;;
 	*) die "no value named '${1:-}' in the set-up." ;;
 	esac
 	echo "$value"
