@@ -5,13 +5,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from tools.guest import balloon, console, drivers, hinting, ktap
+from tools.guest import balloon, console, drivers, hinting, kunit
 from tools.guest.guest import Guest
 from tools.guest.machine import Machine
 from tools.series.model import SeriesError
 
 _REMAINING_MIB = 600
-_KUNIT = "/sys/kernel/debug/kunit"
 
 
 def driver(image: Path, module: Path | None, logs: Path) -> str:
@@ -48,23 +47,11 @@ def driver(image: Path, module: Path | None, logs: Path) -> str:
 
 def tests(image: Path, module: Path, logs: Path) -> str:
     """The KUnit suites: the abstractions' run at boot, the driver's as it is loaded."""
-    machine = Machine(
-        kernel=image,
-        modules={drivers.RUST_MODULE: module},
-        append=("kunit.enable=1", "kunit.autorun=1"),
-        balloon=None,
-        memory_mib=2048,
-        deadline=1200.0,
-    )
+    machine = kunit.machine(Machine(kernel=image), module, deadline=1200.0)
     with Guest(machine, logs, "kunit") as guest:
         guest.boot(600.0)
-        guest.insmod(drivers.RUST_MODULE, deadline=900.0)
-        names = guest.agent.run(f"ls {_KUNIT}").split()
-        names = [name for name in names if name == "balloon" or name.startswith("rust_")]
-        results = "".join(guest.agent.read(f"{_KUNIT}/{name}/results") for name in names)
-    suites = ktap.parse(results)
-    bad = [f"{suite.name}: {case}" for suite in suites for case in suite.failed]
-    skipped = [suite.name for suite in suites if suite.skipped]
-    if bad or skipped or not suites:
-        raise SeriesError(f"KUnit: failed {bad}, skipped {skipped}\n{ktap.complaints(results)}")
-    return f"KUnit: {sum(suite.passed for suite in suites)} tests of {len(suites)} suites passed"
+        results = kunit.run(guest, 900.0)
+    results.check()
+    if skipped := [suite.name for suite in results.suites if suite.skipped]:
+        raise SeriesError(f"KUnit: skipped {skipped}")
+    return f"KUnit: {results.passed} tests of {len(results.suites)} suites passed"

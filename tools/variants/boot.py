@@ -7,24 +7,19 @@ driver does is what the host sees.
 
 from __future__ import annotations
 
-import re
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from tools.guest import balloon, console, drivers, hinting, ktap
+from tools.guest import balloon, console, drivers, hinting, kunit
 from tools.guest.errors import ToolError
 from tools.guest.guest import Guest
 from tools.guest.machine import Machine
-from tools.guest.paths import LOGS, ROOT
+from tools.guest.paths import LOGS
 from tools.variants import takeover
 from tools.variants.catalogue import Variant
 
-_STAMP = re.compile(r"^\[ *\d+\.\d+\] ", re.MULTILINE)
-END = "all suites have run"
 _MEMORY_MIB = 1024
 _REMAINING_MIB = 512
-# Suites that a kernel without this has not.
-_NEEDS = {"rust_virtio_balloon_mock_suspend": "CONFIG_PM_SLEEP"}
 
 
 @dataclass(frozen=True)
@@ -37,9 +32,9 @@ class Tried:
 
 
 def try_out(variant: Variant, tree: Path, module: Path, kunit_module: Path) -> Tried:
-    config = (tree / ".config").read_text()
+    config = (tree / ".config").read_text().splitlines()
     logs = LOGS / "variants" / variant.name
-    smp = "CONFIG_SMP=y" in config.splitlines()
+    smp = "CONFIG_SMP=y" in config
     machine = Machine(
         kernel=tree / "arch/x86/boot/bzImage",
         cpus=2 if smp else 1,
@@ -48,65 +43,26 @@ def try_out(variant: Variant, tree: Path, module: Path, kunit_module: Path) -> T
         numa_nodes=2 if smp else 1,
         deadline=600.0,
     )
-    suites = _kunit(machine, logs, kunit_module)
-    check_suites(suites, config)
+    results = _kunit(machine, logs, kunit_module, tree)
     four = _driver(machine, logs, module, five_levels=False)
     five = _driver(machine, logs, module, five_levels=True)
     if takeover.is_built_in(config):
         takeover.try_out(machine, logs, module)
     return Tried(
-        suites=len(suites),
-        passed=sum(suite.passed for suite in suites),
-        skipped=sum(suite.skipped for suite in suites),
+        suites=len(results.suites),
+        passed=results.passed,
+        skipped=results.skipped,
         elements=(four, five),
     )
 
 
-def suites_in_log(log: str) -> list[ktap.Suite]:
-    """What KUnit says in the kernel's log, which has the time before each line."""
-    return ktap.parse(_STAMP.sub("", log))
-
-
-def suites_in_source() -> set[str]:
-    """The names of all suites of the module."""
-    found = set()
-    for folder in ("rust", "drivers"):
-        for path in (ROOT / folder).rglob("*.rs"):
-            found.update(re.findall(r"kunit_tests\((\w+)\)\]", path.read_text()))
-    return found
-
-
-def check_suites(suites: list[ktap.Suite], config: str) -> None:
-    """Raises if one failed, or one that this kernel has to have is not there."""
-    bad = [f"{suite.name}: {case}" for suite in suites for case in suite.failed]
-    if bad:
-        raise ToolError(f"KUnit: {', '.join(bad)} failed")
-    options = set(config.splitlines())
-    absent = {name for name, option in _NEEDS.items() if f"{option}=y" not in options}
-    empty = {suite.name for suite in suites if not suite.passed + suite.skipped}
-    ran = {suite.name for suite in suites} - empty
-    if missing := suites_in_source() - absent - ran:
-        raise ToolError(f"KUnit: {', '.join(sorted(missing))} did not run")
-
-
-def _kunit(machine: Machine, logs: Path, module: Path) -> list[ktap.Suite]:
-    machine = replace(
-        machine,
-        modules={drivers.RUST_MODULE: module},
-        append=("kunit.enable=1", "kunit.autorun=1"),
-        balloon=None,
-        memory_mib=2 * _MEMORY_MIB,
-        deadline=900.0,
-    )
-    with Guest(machine, logs, "kunit") as guest:
+def _kunit(machine: Machine, logs: Path, module: Path, tree: Path) -> kunit.Results:
+    with Guest(kunit.machine(machine, module), logs, "kunit") as guest:
         guest.boot()
-        before = len(guest.log())
-        guest.insmod(drivers.RUST_MODULE, deadline=600)
-        guest.agent.run(f"echo {END} > /dev/kmsg")
-        guest.wait_for_log(END)
-        suites = suites_in_log(guest.log()[before:])
+        results = kunit.run(guest)
+    results.check(kunit.required(tree))
     console.check([guest.console_log])
-    return suites
+    return results
 
 
 def _driver(machine: Machine, logs: Path, module: Path, five_levels: bool) -> int:

@@ -18,8 +18,9 @@ C, RUST = "virtio_balloon", "virtio_balloon_rs"
 _INFLATED_MIB = 64
 
 
-def is_built_in(config: str) -> bool:
-    return "CONFIG_VIRTIO_BALLOON=y" in config.splitlines()
+def is_built_in(config: list[str]) -> bool:
+    """Whether that is so by the lines of the kernel's configuration."""
+    return "CONFIG_VIRTIO_BALLOON=y" in config
 
 
 def try_out(machine: Machine, logs: Path, module: Path) -> None:

@@ -9,9 +9,8 @@ import pytest
 from rich.console import Console
 
 from tools.guest.errors import ToolError
-from tools.guest.ktap import Suite
 from tools.variants import __main__ as command
-from tools.variants import boot, report, settings
+from tools.variants import report, settings
 from tools.variants.boot import Tried
 from tools.variants.catalogue import Variant, catalogue, read
 from tools.variants.report import Outcome
@@ -184,44 +183,6 @@ def test_no_such_kernel(run, cache):
 
 
 # ---- What came of it --------------------------------------------------------------------------------
-
-LOG = """\
-[    0.000000] Linux version 7.3.4
-[    5.100000] KTAP version 1
-[    5.100001] 1..2
-[    5.100002]     KTAP version 1
-[    5.100003]     # Subtest: rust_one
-[    5.100004]     1..2
-[    5.100005]     ok 1 first
-[    5.200000] virtio_balloon_rs mock0: free page hinting: hold, order 9
-[   15.100006]     not ok 2 second
-[   15.100007] # rust_one: pass:1 fail:1 skip:0 total:2
-[   15.100008] not ok 1 rust_one
-[  115.100009]     # Subtest: rust_two
-[  115.100010]     ok 1 third # SKIP not here
-"""
-
-
-def test_suites_in_log():
-    assert boot.suites_in_log(LOG) == [Suite("rust_one", 1, 0, ["second"]), Suite("rust_two", 0, 1, [])]
-
-
-def test_check_suites():
-    names = boot.suites_in_source()
-    assert len(names) > 30
-    good = [Suite(name, 1) for name in names]
-    config = "CONFIG_PM_SLEEP=y\n"
-    boot.check_suites(good, config)
-    with pytest.raises(ToolError, match="rust_virtio_balloon_policy: second failed"):
-        boot.check_suites([*good, Suite("rust_virtio_balloon_policy", 1, 0, ["second"])], config)
-    suspend = "rust_virtio_balloon_mock_suspend"
-    rest = [suite for suite in good if suite.name != suspend]
-    with pytest.raises(ToolError, match=f"{suspend} did not run"):
-        boot.check_suites(rest, config)
-    with pytest.raises(ToolError, match=f"{suspend} did not run"):
-        boot.check_suites([*rest, Suite(suspend)], config)
-    boot.check_suites(rest, "# CONFIG_PM_SLEEP is not set\n")
-
 
 def test_report(tmp_path):
     outcomes = [
