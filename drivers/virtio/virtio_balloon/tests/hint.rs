@@ -40,14 +40,17 @@ use crate::{
         FREE_PAGE_HINT,
         STATS_VQ, //
     },
-    policy::testing::Choice, //
+    policy::{
+        testing::Choice,
+        DEFAULT_ORDER, //
+    },
 };
 
 pub(super) const STOP: u32 = 0;
 pub(super) const DONE: u32 = 1;
 
 /// The order of blocks that are hinted at.
-const BLOCK: usize = PAGE_SIZE << 9;
+const BLOCK: usize = PAGE_SIZE << DEFAULT_ORDER;
 
 /// What a strategy is called in the parameters.
 pub(super) const HOLD: i32 = 1;
