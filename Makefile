@@ -31,8 +31,10 @@ KDIR_KASAN = $(call lookup,KDIR_KASAN,KDIR_KASAN)
 KDIR_PATCHED = $(call lookup,KDIR_PATCHED,KDIR_PATCHED)
 # What clippy and panic-free look at: the kernel that was asked for, else one that is there.
 KDIR_ANY = $(if $(KDIR_GIVEN),$(KDIR),$(call lookup,KDIR_ANY,KDIR_ANY))
+KDIR_ARM64 = $(call lookup,KDIR_ARM64,KDIR_ARM64)
+KDIR_ARM64_64K = $(call lookup,KDIR_ARM64_64K,KDIR_ARM64_64K)
 # Were they in the environment, make would look them up for every command it runs.
-unexport KDIR_CHECK KDIR_KASAN KDIR_PATCHED KDIR_ANY PYTHON
+unexport KDIR_CHECK KDIR_KASAN KDIR_PATCHED KDIR_ANY KDIR_ARM64 KDIR_ARM64_64K PYTHON
 
 # The cached kernel goes with the tools that built it. Somebody's own kernel goes with what they say on
 # the command line or in the environment.
@@ -62,6 +64,10 @@ MODULE_CHECK := $(CURDIR)/build/check/virtio_balloon_rs.ko
 MODULE_CHECK_UNPATCHED := $(CURDIR)/build/check-unpatched/virtio_balloon_rs.ko
 MODULE_CHECK_KUNIT := $(CURDIR)/build/check-kunit/virtio_balloon_rs.ko
 MODULE_KASAN_KUNIT := $(CURDIR)/build/kasan-kunit/virtio_balloon_rs.ko
+MODULE_ARM64 := $(CURDIR)/build/arm64/virtio_balloon_rs.ko
+MODULE_ARM64_KUNIT := $(CURDIR)/build/arm64-kunit/virtio_balloon_rs.ko
+MODULE_ARM64_64K := $(CURDIR)/build/arm64-64k/virtio_balloon_rs.ko
+MODULE_ARM64_64K_KUNIT := $(CURDIR)/build/arm64-64k-kunit/virtio_balloon_rs.ko
 SAMPLES := $(CURDIR)/build/samples
 SAMPLES_CHECK := $(CURDIR)/build/samples-check
 SAMPLES_ON := VIRTIO_BALLOON_SAMPLES=1
@@ -121,6 +127,26 @@ module-check-coverage-kunit:
 module-kasan-kunit: ## The same for the kasan kernel, into build/kasan-kunit
 	@mkdir -p build/kasan-kunit
 	+$(call kbuild,$(KDIR_KASAN),$(call in_dir,kasan-kunit) $(KUNIT_ON),modules)
+
+# For arm64, with pages of 4 KiB and of 64 KiB, without and with KUnit suites.
+arm64_build = $(call kbuild,$(1),ARCH=arm64 W=e $(call in_dir,$(2)) $(3),modules)
+
+.PHONY: module-arm64 module-arm64-kunit module-arm64-64k module-arm64-64k-kunit
+module-arm64:
+	@mkdir -p build/arm64
+	+$(call arm64_build,$(KDIR_ARM64),arm64)
+
+module-arm64-kunit:
+	@mkdir -p build/arm64-kunit
+	+$(call arm64_build,$(KDIR_ARM64),arm64-kunit,$(KUNIT_ON))
+
+module-arm64-64k:
+	@mkdir -p build/arm64-64k
+	+$(call arm64_build,$(KDIR_ARM64_64K),arm64-64k)
+
+module-arm64-64k-kunit:
+	@mkdir -p build/arm64-64k-kunit
+	+$(call arm64_build,$(KDIR_ARM64_64K),arm64-64k-kunit,$(KUNIT_ON))
 
 .PHONY: samples
 samples: ## Build the samples, rust_free_blocks.ko and rust_virtio_rng.ko, into build/samples
@@ -283,6 +309,34 @@ check-variants: ## Set up, and build the module for kernels without SMP, NUMA, d
 check-variants-now:
 	@test -n '$(PYTHON)' || exit 1; $(agent_env) $(PYTHON) -m tools.variants
 
+# The kernels' names, by the size of their pages.
+ARM64_PAGES ?= 4k 64k
+arm64_kernels = $(or $(patsubst 64k,arm64-64k,$(patsubst 4k,arm64,$(filter 4k 64k,$(ARM64_PAGES)))),\
+	$(error ARM64_PAGES=$(ARM64_PAGES): choose from 4k and 64k))
+
+.PHONY: check-arm64 check-arm64-now check-on-arm64 check-on-arm64-64k
+check-arm64: ## Set up, build, run KUnit and some of the tests on arm64 in QEMU, with pages of 4 and of 64 KiB (~30 min the first time); ARM64_PAGES=4k
+	@set -e; kernels='$(arm64_kernels)'; $(SETUP)/setup.sh tools; $(SETUP)/arm64.sh; \
+		for kernel in $$kernels; do $(SETUP)/kernel.sh $$kernel; done
+	+@$(MAKE) check-arm64-now
+
+# That one fails is no reason not to try the other.
+check-arm64-now:
+	+@failed=; for kernel in $(arm64_kernels); do \
+		$(MAKE) check-on-$$kernel || failed="$$failed $$kernel"; done; test -z "$$failed"
+
+# $(call arm64_check,kernel,tests)
+define arm64_check
+@test -n '$(PYTHON)' || exit 1; $(PYTHON) tools/checks/panic_free.py build/$(1)/virtio_balloon_rs.ko
+$(call pytest,check-arm64,tools/tests/guest --flavour=$(1) -m '$(2)')
+endef
+
+check-on-arm64: module-arm64 module-arm64-kunit
+	$(call arm64_check,arm64,arm64 or arm64_4k)
+
+check-on-arm64-64k: module-arm64-64k module-arm64-64k-kunit
+	$(call arm64_check,arm64-64k,arm64)
+
 .PHONY: coverage coverage-now
 coverage: setup-check ## Set up, build, and say which lines of the module KUnit and the guest tests reach; ARGS= are passed on to pytest
 	+@$(MAKE) coverage-now
@@ -389,6 +443,7 @@ print_built = @test -e '$(1)' || { \
 
 .PHONY: print-MODULE print-MODULE_PATCHED print-MODULE_CHECK print-MODULE_CHECK_UNPATCHED
 .PHONY: print-MODULE_CHECK_KUNIT print-MODULE_KASAN_KUNIT print-SAMPLES print-SAMPLES_CHECK
+.PHONY: print-MODULE_ARM64 print-MODULE_ARM64_KUNIT print-MODULE_ARM64_64K print-MODULE_ARM64_64K_KUNIT
 print-MODULE:
 	$(call print_built,$(MODULE),module)
 print-MODULE_PATCHED:
@@ -401,6 +456,8 @@ print-MODULE_CHECK_KUNIT:
 	$(call print_built,$(MODULE_CHECK_KUNIT),module-check-kunit)
 print-MODULE_KASAN_KUNIT:
 	$(call print_built,$(MODULE_KASAN_KUNIT),module-kasan-kunit)
+print-MODULE_ARM64 print-MODULE_ARM64_KUNIT print-MODULE_ARM64_64K print-MODULE_ARM64_64K_KUNIT: print-%:
+	$(call print_built,$($*),check-arm64)
 
 # One of the samples stands for all.
 print-SAMPLES print-SAMPLES_CHECK: print-%:
@@ -413,7 +470,7 @@ print-%:
 
 .PHONY: help
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "%-18s %s\n", $$1, $$2 }' Makefile
 	@echo
 	@echo 'make -s print-NAME prints one of: KDIR KDIR_PATCHED KDIR_CHECK KDIR_KASAN GUEST_KERNEL'
 	@echo 'GUEST_KERNEL_PATCHED GUEST_KERNEL_CHECK GUEST_KERNEL_KASAN MODULE MODULE_PATCHED MODULE_CHECK'

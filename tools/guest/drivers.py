@@ -74,15 +74,15 @@ STOCK = {driver.name: driver for driver in (NONE, C, HOLD, WALK, ISOLATE)}
 ALL = STOCK | {driver.name: driver for driver in (BITMAP, BITMAP_DROP, BITMAP_FINE)}
 
 
-# The variable that names our module. For the last three kernels there is only one with KUnit suites,
+# The variable that names our module. For the kasan kernel there is only one with KUnit suites,
 # which do not run unless asked for.
 _OURS = {
     "plain": "MODULE",
     "patched": "MODULE_PATCHED",
     "check": "MODULE_CHECK",
     "kasan": "MODULE_KASAN_KUNIT",
-    "arm64": "MODULE_ARM64_KUNIT",
-    "arm64-64k": "MODULE_ARM64_64K_KUNIT",
+    "arm64": "MODULE_ARM64",
+    "arm64-64k": "MODULE_ARM64_64K",
 }
 
 

@@ -68,17 +68,19 @@ def free_kib(guest: Guest) -> int:
     holds a zone's lock while it prints both, so that what goes from one to the other counts once.
     """
     zones = guest.agent.read("/proc/zoneinfo")
-    return _sum_kib(zones, "pages free") + _sum_kib(zones, "count:")
+    pages = _sum(zones, "pages free") + _sum(zones, "count:")
+    return pages * guest.machine.platform.page_kib
 
 
 def cpu_lists_kib(guest: Guest) -> int:
     """Free pages that lie in the CPUs' own lists."""
-    return _sum_kib(guest.agent.read("/proc/zoneinfo"), "count:")
+    zones = guest.agent.read("/proc/zoneinfo")
+    return _sum(zones, "count:") * guest.machine.platform.page_kib
 
 
-def _sum_kib(zones: str, name: str) -> int:
+def _sum(zones: str, name: str) -> int:
     found = re.findall(rf"^ *{name} +(\d+)$", zones, re.MULTILINE)
-    return sum(int(pages) for pages in found) * 4
+    return sum(int(pages) for pages in found)
 
 
 def wait_for_free(guest: Guest, kib: int, deadline: float = 20.0) -> None:

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0
 """Runs KUnit suites in a guest.
 
-What came of them is read from the kernel's log: there may be no debugfs, and suites that run at boot are
-in it as well.
+What came of them is read from the kernel's log: there may be no debugfs, and suites that run at
+boot are in it as well.
 """
 
 from __future__ import annotations

@@ -39,7 +39,7 @@ merge_configs() {
 kernel_arch() {
 	case $1 in
 	arm64*) echo arm64 ;;
-	*) echo x86 ;;
+	*) echo x86_64 ;;
 	esac
 }
 

@@ -65,8 +65,8 @@ main() {
 	GUEST_KERNEL_CHECK) value=$(kernel check 'make setup-check')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_PATCHED) value=$(kernel patched 'make setup-patched')/arch/x86/boot/bzImage ;;
 	GUEST_KERNEL_KASAN) value=$(kernel kasan 'make setup-kasan')/arch/x86/boot/bzImage ;;
-	GUEST_KERNEL_ARM64) value=$(kernel arm64 'make check-arm64')/$(kernel_image arm64) ;;
-	GUEST_KERNEL_ARM64_64K) value=$(kernel arm64-64k 'make check-arm64')/$(kernel_image arm64-64k) ;;
+	GUEST_KERNEL_ARM64) value=$(kernel arm64 'make check-arm64')/arch/arm64/boot/Image ;;
+	GUEST_KERNEL_ARM64_64K) value=$(kernel arm64-64k 'make check-arm64')/arch/arm64/boot/Image ;;
 	*) die "no value named '${1:-}' in the set-up." ;;
 	esac
 	echo "$value"

@@ -16,7 +16,7 @@ import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[3]))
 
-from tools.guest import console, drivers, paths
+from tools.guest import console, drivers, paths, platform
 from tools.guest.guest import Guest
 from tools.guest.machine import Machine
 
@@ -95,6 +95,7 @@ def machine(flavour: str) -> Machine:
     """A guest with the check kernel (or what --flavour says), the C driver and ours."""
     return Machine(
         kernel=paths.kernel(flavour),
+        platform=platform.of(flavour),
         modules=drivers.modules(flavour),
         kasan=flavour == "kasan",
         deadline=480.0,

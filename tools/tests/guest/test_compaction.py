@@ -3,6 +3,8 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tools.guest import balloon, contents, hinting, vmstat
 
 REMAINING_MIB = 288
@@ -37,6 +39,7 @@ def _compact(guest, total):
     raise AssertionError(f"no page moved in {ATTEMPTS} attempts")
 
 
+@pytest.mark.arm64_4k
 def test_compaction(guests, machine, driver):
     guest = guests.start(replace(machine, memory_mib=512))
     driver.load(guest)

@@ -3,12 +3,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from tools.guest import balloon, contents, hinting, reporting, situations
 
 CYCLES = 50
 REMAINING_MIB = 128
 
 
+@pytest.mark.arm64
 def test_there_and_back(guests, machine, driver):
     guest = guests.start(replace(machine, memory_mib=384))
     driver.load(guest)
@@ -29,6 +32,7 @@ def test_there_and_back(guests, machine, driver):
     contents.check_kept(guest)
 
 
+@pytest.mark.arm64
 def test_unload_inflated(guests, machine, driver):
     """A driver that goes away takes its pages out of the balloon."""
     guest = guests.start(replace(machine, memory_mib=384))
@@ -37,6 +41,7 @@ def test_unload_inflated(guests, machine, driver):
     contents.check_kept(guest)
 
 
+@pytest.mark.arm64_4k
 def test_host_gets_each_page_once(guests, machine, driver):
     """The numbers that the host is told are those of pages, and there are no others among them."""
     guest = guests.start(replace(machine, memory_mib=384, trace=reporting.TRACE))

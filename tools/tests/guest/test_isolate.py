@@ -30,6 +30,7 @@ def guest(shared, machine):
     assert vmstat.event(found, "oom_kill") == 0
 
 
+@pytest.mark.arm64_4k
 def test_round(guest):
     before = isolation.account(guest)
     bound, free = isolation.bound_kib(guest), guest.agent.mem_free_kib()
@@ -60,6 +61,7 @@ def test_round(guest):
     isolation.check_huge_blocks(guest, before)
 
 
+@pytest.mark.arm64_4k
 def test_more_rounds_lose_nothing(guest):
     before = isolation.account(guest)
     for _ in range(ROUNDS):

@@ -7,6 +7,7 @@ from tools.guest import kunit, paths
 
 
 @pytest.mark.kasan
+@pytest.mark.arm64_4k
 def test_kunit(guests, machine, flavour):
     module = paths.lookup(f"MODULE{paths.KERNELS[flavour]}_KUNIT")
     results = kunit.run(guests.start(kunit.machine(machine, module)))

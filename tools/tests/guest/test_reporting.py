@@ -43,6 +43,7 @@ def _check_huge_pages_stay_whole(guest, before):
     assert small < 8 << 10, f"{small} KiB more are in small pages: {before}, {now}"
 
 
+@pytest.mark.arm64_4k
 def test_freed_memory_goes_back(guests, machine, driver):
     guest = _start(guests, machine, memory_mib=2048)
     contents.keep(guest, mib=128)

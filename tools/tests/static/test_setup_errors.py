@@ -215,6 +215,11 @@ def entry(cache: Path, value) -> Path:
         ("KDIR_KASAN", "setup-kasan"),
         ("GUEST_KERNEL_KASAN", "setup-kasan"),
         ("QEMU_PATCHED", "setup"),
+        ("KDIR_ARM64", "check-arm64"),
+        ("GUEST_KERNEL_ARM64_64K", "check-arm64"),
+        ("QEMU_ARM64", "check-arm64"),
+        ("ROOT_ARM64", "check-arm64"),
+        ("MODULE_ARM64", "check-arm64"),
     ],
 )
 def test_nothing_set_up(run, tmp_path, name, target):
