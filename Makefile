@@ -302,7 +302,7 @@ check-kasan-now: module-kasan-kunit
 	$(call pytest,check-kasan,tools/tests/guest -m kasan --flavour=kasan)
 
 .PHONY: check-variants check-variants-now
-check-variants: ## Set up, and build the module for kernels without SMP, NUMA, debugfs ...; boots one (hours the first time); VARIANTS=no-smp,no-numa VARIANTS_BOOT=all
+check-variants: ## Set up, and build the module for kernels without SMP, NUMA, debugfs ...; boots one (hours the first time); VARIANTS=no-smp,no-numa VARIANTS_BOOT=all VARIANTS_KERNEL=<source>
 	@$(SETUP)/setup.sh tools
 	+@$(MAKE) check-variants-now
 

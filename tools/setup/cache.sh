@@ -51,9 +51,22 @@ kernel_image() {
 	esac
 }
 
-# kernel_patches FLAVOUR: what is changed in its source. The plain kernel is what people have.
+# other_source FLAVOUR: variants may be of another kernel, whose source VARIANTS_KERNEL names.
+OTHER_SOURCE=
+other_source() {
+	local version
+	[ -n "${VARIANTS_KERNEL:-}" ] && [[ $1 = variant-* ]] || return 0
+	FOUND_KSRC=$(realpath -e -- "$VARIANTS_KERNEL" 2>/dev/null) && [ -e "$FOUND_KSRC/Kconfig" ] &&
+		version=$(grep -E '^(VERSION|PATCHLEVEL|SUBLEVEL|EXTRAVERSION) =' "$FOUND_KSRC/Makefile" 2>/dev/null) ||
+		die "VARIANTS_KERNEL=$VARIANTS_KERNEL is not the source of a kernel. Give the directory of an unpacked one, or leave it out."
+	FOUND_KVERSION="$version in $FOUND_KSRC"
+	OTHER_SOURCE=y
+}
+
+# kernel_patches FLAVOUR: what is changed in its source. The plain kernel is what people have; another source
+# than that of the set-up is taken as it is.
 kernel_patches() {
-	[ "$1" = plain ] || ls "$VBRS_TOP"/tools/kernel/patches/*.patch
+	[ "$1" = plain ] || [ -n "$OTHER_SOURCE" ] || ls "$VBRS_TOP"/tools/kernel/patches/*.patch
 }
 
 # kernel_source FLAVOUR: where its source is, or is to be put.

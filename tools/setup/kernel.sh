@@ -108,6 +108,7 @@ main() {
 	esac
 	FLAVOUR=${1:-}
 	load_state
+	other_source "$FLAVOUR"
 	read -ra CONFIGS < <(kernel_configs "$FLAVOUR")
 	[ ${#CONFIGS[@]} -gt 0 ] || exit 1
 	TREE=$(kernel_dir "$FLAVOUR") ||
@@ -145,7 +146,8 @@ main() {
 			;;
 		esac
 	fi
-	touch "$TREE" "$SOURCE"
+	touch "$TREE"
+	[ -n "$OTHER_SOURCE" ] || touch "$SOURCE"
 	prune "$CACHE/kernel/$FLAVOUR-????????????"
 	prune "$CACHE/kernel/prepared-????????????"
 	# Three kernels of each of the three patched flavours have one each at most.

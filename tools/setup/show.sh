@@ -18,6 +18,7 @@ kernel() {
 # variant NAME: the tree of a kernel of which there is at least what the module is compiled with.
 variant() {
 	local tree
+	other_source "variant-$1"
 	tree=$(kernel_dir "variant-$1") || exit 1
 	if [ ! -e "$tree/$STAMP" ]; then
 		is_prepared "variant-$1" ||

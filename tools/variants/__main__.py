@@ -20,6 +20,7 @@ def check(variant: Variant, whole: bool, screen: Console) -> Outcome:
         screen.rule(variant.name)
         build.kernel(variant, whole)
         outcome.kernel = "whole" if whole else "prepared"
+        outcome.release = build.release(variant)
         module = build.module(variant, kunit=False)
         outcome.module = "built"
         kunit_module = build.module(variant, kunit=True)

@@ -32,6 +32,11 @@ def tree(variant: Variant) -> Path:
     return Path(done.stdout.strip())
 
 
+def release(variant: Variant) -> str:
+    """What the kernel calls itself, as 7.3.4."""
+    return (tree(variant) / "include/config/kernel.release").read_text().strip()
+
+
 def module(variant: Variant, kunit: bool) -> Path:
     """Builds the module with warnings as errors."""
     target = "module-variant-kunit" if kunit else "module-variant"

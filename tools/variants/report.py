@@ -20,6 +20,8 @@ FILE = "variants.json"
 class Outcome:
     name: str
     about: str
+    # The kernel's release.
+    release: str = "-"
     # How far the kernel was built: not at all, prepared, whole.
     kernel: str = "-"
     module: str = "-"
@@ -32,13 +34,13 @@ class Outcome:
 
 def show(outcomes: Sequence[Outcome], screen: Console) -> None:
     table = Table(title="The module on kernels that are configured otherwise", pad_edge=False)
-    for column in ("variant", "kernel", "module", "with KUnit", "samples"):
+    for column in ("variant", "release", "kernel", "module", "with KUnit", "samples"):
         table.add_column(column)
     for column in ("KUnit in a guest", "driver"):
         table.add_column(column)
     for outcome in outcomes:
-        table.add_row(outcome.name, outcome.kernel, outcome.module, outcome.kunit_module,
-                      outcome.samples, *_tried(outcome))  # fmt: skip
+        table.add_row(outcome.name, outcome.release, outcome.kernel, outcome.module,
+                      outcome.kunit_module, outcome.samples, *_tried(outcome))  # fmt: skip
     measured = screen.measure(table, options=screen.options.update(max_width=1000))
     Console(file=screen.file, width=max(screen.width, measured.maximum)).print(table)
     for outcome in outcomes:

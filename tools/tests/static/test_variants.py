@@ -161,6 +161,47 @@ def test_prepared_kernel(run, cache, fake_source):
     assert "'no-smp' is not prepared" in shown.stderr
 
 
+def test_another_source(run, cache, fake_source, tmp_path):
+    """It is taken as it is, for variants alone, and each has kernels of its own in the cache."""
+    fake_source()
+
+    def show(name: str, **environment: str) -> str:
+        return run(SETUP / "show.sh", name, XDG_CACHE_HOME=cache.parent, **environment).stdout.strip()
+
+    kernel = (SETUP / "kernel.sh", "--prepare-only", "variant-no-smp")
+    assert run(*kernel, XDG_CACHE_HOME=cache.parent).returncode == 0
+    of_setup = show("KDIR_VARIANT_no-smp")
+    trees = {of_setup}
+    for name in ("one", "two"):
+        other = tmp_path / name
+        other.mkdir()
+        (other / "Kconfig").touch()
+        (other / "Makefile").write_text(
+            "VERSION = 7\nPATCHLEVEL = 2\nSUBLEVEL = 13\nEXTRAVERSION =\n"
+            + SOURCE.format(lost="=n$$").replace("7.3.0", "7.2.13")
+        )
+        result = run(*kernel, XDG_CACHE_HOME=cache.parent, VARIANTS_KERNEL=str(other))
+        assert result.returncode == 0, result.stderr
+        tree = show("KDIR_VARIANT_no-smp", VARIANTS_KERNEL=str(other))
+        assert (Path(tree) / "include/config/kernel.release").read_text() == "7.2.13\n"
+        trees.add(tree)
+        assert sorted(path.name for path in other.iterdir()) == ["Kconfig", "Makefile"]
+    assert len(trees) == 3
+    assert show("KDIR_VARIANT_no-smp") == of_setup
+    assert show("KSRC", VARIANTS_KERNEL=str(other)) == show("KSRC")
+
+
+@pytest.mark.parametrize("wrong", ["nowhere", "."])
+def test_no_other_source(run, cache, tmp_path, wrong):
+    """A whole tree of something else is no better than none."""
+    for command in (("kernel.sh", "variant-no-smp"), ("show.sh", "KDIR_VARIANT_no-smp")):
+        result = run(
+            SETUP / command[0], command[1], XDG_CACHE_HOME=cache.parent, VARIANTS_KERNEL=str(tmp_path / wrong)
+        )
+        assert result.returncode == 1
+        assert f"VARIANTS_KERNEL={tmp_path / wrong} is not the source of a kernel" in result.stderr
+
+
 @pytest.mark.parametrize(("lost", "refused"), [("=n$$|^CONFIG_DEBUG_FS=", "CONFIG_DEBUG_FS"), ("^$$", "CONFIG_")])
 def test_setting_without_effect(run, cache, fake_source, lost, refused):
     """What is not as the fragment says is an error, whether it is missing or still there."""
@@ -186,10 +227,10 @@ def test_no_such_kernel(run, cache):
 
 def test_report(tmp_path):
     outcomes = [
-        Outcome("tiny", "all", "whole", "built", "built", "built", Tried(40, 300, 2, (9, 8))),
-        Outcome("no-smp", "one", "prepared", "built", "built", "built"),
-        Outcome("no-pm", "one", "prepared", failure="the module failed: make module-variant"),
-        Outcome("cma", "one", "whole", "built", "built", "built", failure="KUnit: a: b failed"),
+        Outcome("tiny", "all", "7.2.13", "whole", "built", "built", "built", Tried(40, 300, 2, (9, 8))),
+        Outcome("no-smp", "one", "7.3.4", "prepared", "built", "built", "built"),
+        Outcome("no-pm", "one", "7.3.4", "prepared", failure="the module failed: make module-variant"),
+        Outcome("cma", "one", "7.3.4", "whole", "built", "built", "built", failure="KUnit: a: b failed"),
     ]
     text = io.StringIO()
     report.show(outcomes, Console(file=text, width=60))
@@ -197,6 +238,7 @@ def test_report(tmp_path):
     lines = {row.strip("│").split()[0]: row for row in rows}
     assert "300 passed in 40 suites, 2 skipped" in lines["tiny"]
     assert "(9 and 8 elements)" in lines["tiny"]
+    assert "7.2.13" in lines["tiny"]
     assert lines["no-smp"].count("not tried") == 2
     assert lines["cma"].count("failed") == 2
     assert "no-pm: the module failed: make module-variant\n" in text.getvalue()
@@ -216,6 +258,7 @@ def test_one_failure_does_not_stop_the_others(monkeypatch, tmp_path, fails, stat
 
     monkeypatch.setattr(command, "catalogue", lambda: KNOWN)
     monkeypatch.setattr(command.build, "kernel", lambda variant, whole: None)
+    monkeypatch.setattr(command.build, "release", lambda variant: "7.3.0")
     monkeypatch.setattr(command.build, "module", module)
     monkeypatch.setattr(command.build, "samples", lambda variant: seen.append((variant.name, None)))
     monkeypatch.setattr(command.paths, "RESULTS", tmp_path)
