@@ -54,8 +54,8 @@ def _oom(guest: Guest) -> None:
     # The kernel is to give memory away until there is none, not to refuse in advance.
     guest.agent.write("/proc/sys/vm/overcommit_memory", "1")
     balloon.inflate_to(guest, REMAINING_MIB)
-    assert guest.agent.call("hog-start", 180, mib=HOG_MIB, seed=51)["signal"] == 0
-    assert guest.agent.call("hog-stop", 120)["wrong"] == 0
+    assert guest.agent.call("hog-start", 600, mib=HOG_MIB, seed=51)["signal"] == 0
+    assert guest.agent.call("hog-stop", 300)["wrong"] == 0
 
 
 def _caches(guest: Guest) -> None:
