@@ -51,6 +51,9 @@ pub(crate) enum Moving {
     Leaving,
     /// The host did not acknowledge the new page in time. When it does, the page goes again.
     Undoing,
+    /// There was no room in the deflate queue for the buffer. Its page goes out of the balloon when
+    /// the host has returned another one.
+    Blocked(PageBuffer),
     /// The device went, or broke, before it could be told of the page in the buffer. The page is
     /// free when this goes, which is after a reset.
     Stuck(#[allow(dead_code, reason = "kept for its page")] PageBuffer),
@@ -67,7 +70,10 @@ impl Moving {
     pub(crate) fn lose(self) -> usize {
         match self {
             Self::None | Self::Leaving | Self::Undoing => 0,
-            Self::Arriving(buffer) | Self::Arrived(buffer) | Self::Stuck(buffer) => {
+            Self::Arriving(buffer)
+            | Self::Arrived(buffer)
+            | Self::Blocked(buffer)
+            | Self::Stuck(buffer) => {
                 let pages = buffer.len();
                 core::mem::forget(buffer);
                 pages
@@ -112,7 +118,7 @@ pub(crate) fn replace(this: &Balloon, new: BalloonPage, old: BalloonPage) -> Res
     let _ = this.access.with(|dev| send_old(this, dev));
     // That it is free when this returns is what those hope for who want it moved.
     Sizing::wait(this, TIMEOUT_MS, |state| {
-        !matches!(state.moving, Moving::Leaving)
+        !matches!(state.moving, Moving::Leaving | Moving::Blocked(_))
     });
     Ok(())
 }
@@ -178,11 +184,21 @@ fn send_out(
     mut buffer: PageBuffer,
     purpose: Purpose,
 ) -> Moving {
-    if buffer.set_numbers(dev, purpose).is_err() {
-        return Moving::Stuck(buffer);
+    match buffer.set_numbers(dev, purpose) {
+        Ok(()) => add_out(this, queues, buffer),
+        Err(_) => Moving::Stuck(buffer),
     }
+}
+
+/// The same for a buffer that says which page it is.
+fn add_out(this: &Balloon, queues: &Queues<'_>, buffer: PageBuffer) -> Moving {
+    let purpose = buffer.purpose();
     if let Err(refused) = queues.take_out(buffer) {
-        return Moving::Stuck(refused.buffer);
+        return if queues.deflate.is_broken() {
+            Moving::Stuck(refused.buffer)
+        } else {
+            Moving::Blocked(refused.buffer)
+        };
     }
     this.counters.requests.add(1);
     let _ = queues.deflate.kick();
@@ -190,6 +206,14 @@ fn send_out(
         Purpose::Undo => Moving::Undoing,
         _ => Moving::Leaving,
     }
+}
+
+/// The host may have made room in the deflate queue: a page that waits for that goes first.
+pub(crate) fn go_on(this: &Balloon, queues: &Queues<'_>, state: &mut State) {
+    state.moving = match core::mem::replace(&mut state.moving, Moving::None) {
+        Moving::Blocked(buffer) => add_out(this, queues, buffer),
+        other => other,
+    };
 }
 
 /// The host has acknowledged the new page.

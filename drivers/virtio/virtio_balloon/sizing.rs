@@ -280,6 +280,7 @@ impl Sizing {
                 Purpose::Target | Purpose::Oom => Self::left(this, state, buffer),
             }
         }
+        moving::go_on(this, queues, state);
         Self::publish(this);
     }
 
