@@ -141,6 +141,7 @@ impl Place {
 
 #[vtable]
 impl Stream for FreeBlocks {
+    type OwnerModule = crate::LocalModule;
     type Place = Place;
 
     fn begin(&self) -> Result<Place> {

@@ -131,6 +131,7 @@ impl Source {
 
 #[vtable]
 impl Stream for Source {
+    type OwnerModule = crate::LocalModule;
     type Place = Option<Entropy>;
 
     fn begin(&self) -> Result<Option<Entropy>> {

@@ -20,6 +20,7 @@ pub(crate) struct Whole<T: Show>(pub(crate) Arc<T>);
 
 #[vtable]
 impl<T: Show> Stream for Whole<T> {
+    type OwnerModule = crate::LocalModule;
     /// Whether a reader has come to the record.
     type Place = bool;
 

@@ -22,7 +22,8 @@ use crate::{
     module::this_module,
     prelude::*,
     seq_file::SeqFile,
-    seq_print, //
+    seq_print,
+    ModuleMetadata, //
 };
 use core::{
     marker::PhantomPinned,
@@ -38,6 +39,9 @@ use core::{
 /// signals end that.
 #[vtable]
 pub trait Stream: Send + Sync + 'static {
+    /// The module that it is part of, `crate::LocalModule`.
+    type OwnerModule: ModuleMetadata;
+
     /// Where a reader is. It may outlive the file, as long as that is open.
     type Place: Send + 'static;
 
