@@ -12,6 +12,12 @@
 /* Ordinary functions of the module, so bindgen and the compiler see the same thing. */
 #define __rust_helper
 
+#ifdef KERNEL_COMPAT
+/* Before 7.3 a kernel thread has the files of init anyway. */
+#define scoped_with_init_fs()
+#include "../compat/spinlock.c"
+#endif
+
 #include "balloon.c"
 #include "completion.c"
 #include "drop_caches.c"

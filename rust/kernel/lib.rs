@@ -43,6 +43,7 @@ struct LocalModule;
 impl ModuleMetadata for LocalModule {
     const NAME: &'static str::CStr = c"rust_kernel";
 
+    #[cfg(not(KERNEL_COMPAT))]
     const THIS_MODULE: ThisModule = {
         extern "C" {
             // A `struct module`, of which only the address matters.

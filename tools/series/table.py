@@ -12,6 +12,16 @@ from tools.series.model import After, Cut, Edit, Patch, Replace
 # What only the external module needs.
 FACADE_FILES = {
     "rust/bindings/bindings_helper.h",
+    "rust/compat/device.rs",
+    "rust/compat/device_table.rs",
+    "rust/compat/error.rs",
+    "rust/compat/lib.rs",
+    "rust/compat/module.rs",
+    "rust/compat/module_param.rs",
+    "rust/compat/prelude.rs",
+    "rust/compat/spinlock.c",
+    "rust/compat/sync.rs",
+    "rust/compat/sync/spinlock_irq.rs",
     "rust/helpers/helpers.c",
     "rust/helpers/page_reporting.h",
     "rust/kernel/bindings.rs",
@@ -33,6 +43,7 @@ FACADE_ITEMS = (
 impl ModuleMetadata for LocalModule {
     const NAME: &'static str::CStr = c"rust_kernel";
 
+    #[cfg(not(KERNEL_COMPAT))]
     const THIS_MODULE: ThisModule = {
         extern "C" {
             // A `struct module`, of which only the address matters.
@@ -154,7 +165,7 @@ FILE_EDITS: tuple[Edit, ...] = (
     ),
     Replace(
         _ADMIN,
-        "    Linux 7.3 or newer with ``CONFIG_RUST=y``, ``CONFIG_VIRTIO_BALLOON`` "
+        "    Linux 7.2 or newer with ``CONFIG_RUST=y``, ``CONFIG_VIRTIO_BALLOON`` "
         "built as a module or in,\n"
         "    and the module. The patches in ``tools/kernel/patches`` are not "
         "necessary; with them the driver can\n"
