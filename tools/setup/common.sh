@@ -80,14 +80,14 @@ save_state() {
 }
 
 # Two runs on one cache take turns. The lock is held until the outermost script ends; scripts started
-# by it inherit it.
+# by it inherit it. Some of them print a value to be read by others, so that is not the place to say it.
 lock_cache() {
 	[ "${VBRS_LOCKED:-}" != "$CACHE" ] || return 0
 	mkdir -p "$CACHE" 2>/dev/null && [ -w "$CACHE" ] ||
 		die "cannot write to the cache directory $CACHE. Make it writable or set XDG_CACHE_HOME."
 	exec 9>>"$CACHE/lock"
 	if ! flock -n 9; then
-		progress "another set-up is using $CACHE; waiting for it"
+		progress "another set-up is using $CACHE; waiting for it" >&2
 		flock 9
 	fi
 	export VBRS_LOCKED=$CACHE
