@@ -149,7 +149,7 @@ mod tests {
     };
 
     fn shows<S: Worded>(shown: &Shown<S>, word: &CStr) -> Result<bool> {
-        Ok(*CString::try_from_fmt(fmt!("{}", shown))? == word)
+        Ok(*CString::try_from_fmt(fmt!("{}", shown))? == *word)
     }
 
     #[test]
