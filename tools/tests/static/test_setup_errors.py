@@ -446,7 +446,8 @@ def test_interrupted_kernel_build(run, cache, fake_source, tree, value, command)
 
 @pytest.fixture
 def nothing_installed(fake):
-    """A system where Debian's packages are missing."""
+    """A system where Debian's packages are missing. The real sudo would find the real apt-get."""
+    fake("sudo", '[ "$1" != -n ] || shift; exec "$@"')
     return fake("dpkg-query", "exit 1")
 
 
