@@ -17,6 +17,15 @@ from tools.series import (
     table,
 )
 
+# In the place of git's configuration.
+IDENTITY = {
+    "GIT_CONFIG_COUNT": "2",
+    "GIT_CONFIG_KEY_0": "user.name",
+    "GIT_CONFIG_VALUE_0": "make check",
+    "GIT_CONFIG_KEY_1": "user.email",
+    "GIT_CONFIG_VALUE_1": "make-check@localhost",
+}
+
 
 @pytest.fixture(scope="module")
 def kernel(value) -> Path:
@@ -26,9 +35,9 @@ def kernel(value) -> Path:
 
 @pytest.fixture(scope="module")
 def series(run, tree, tmp_path_factory) -> list[Path]:
-    """The patches, made as people make them."""
+    """The patches, made as people make them, by somebody: a fresh machine has no name for git."""
     out = tmp_path_factory.mktemp("series") / "out"
-    result = run("make", "-s", "series", f"SERIES={out}")
+    result = run("make", "-s", "series", f"SERIES={out}", **IDENTITY)
     assert result.returncode == 0, result.stdout + result.stderr
     patches = sorted(out.glob("*.patch"))
     assert patches[0].name == "0000-cover-letter.patch"
