@@ -6,6 +6,8 @@
 set -euo pipefail
 export LC_ALL=C
 umask 022
+# Where depmod and others are. Users of Debian do not look there, nor does root after a plain `su`.
+PATH=$PATH:/usr/sbin:/sbin
 
 VBRS_SETUP=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 VBRS_TOP=$(cd "$VBRS_SETUP/../.." && pwd)
