@@ -12,13 +12,13 @@ use crate::{
     container_of,
     error::from_result,
     kvec::filled,
-    new_spinlock,
     prelude::*,
     sync::{
         atomic::{
             Atomic,
             Relaxed, //
         },
+        LockClassKey,
         SpinLock, //
     },
     time::{
@@ -235,12 +235,22 @@ unsafe impl<T: BalloonOwner> Send for PageBalloon<T> {}
 // SAFETY: As above.
 unsafe impl<T: BalloonOwner> Sync for PageBalloon<T> {}
 
+/// Returns the lock class of the blocks of all balloons.
+///
+/// Lockdep knows a class by its key and by the address of its name. In generic code there is one
+/// key, but each crate that the code is instantiated in may have a name of its own.
+#[inline(never)]
+fn blocks_lock_class() -> (&'static CStr, Pin<&'static LockClassKey>) {
+    (c"balloon blocks", crate::static_lock_class!())
+}
+
 impl<T: BalloonOwner> PageBalloon<T> {
     /// Creates an empty balloon.
     ///
     /// With `lower_total` the pages in it do not count as memory that the kernel manages, so that
     /// `MemTotal` falls by them.
     pub fn new(lower_total: bool, owner: impl PinInit<T, Error>) -> impl PinInit<Self, Error> {
+        let (name, key) = blocks_lock_class();
         try_pin_init!(Self {
             info <- Opaque::ffi_init(|slot: *mut bindings::balloon_dev_info| {
                 // SAFETY: `slot` is valid for writes, and pinned.
@@ -253,7 +263,7 @@ impl<T: BalloonOwner> PageBalloon<T> {
                 }
             }),
             pages: Atomic::new(0),
-            blocks <- new_spinlock!(PageRunStack::new()),
+            blocks <- SpinLock::new(PageRunStack::new(), name, key),
             block_pages: Atomic::new(0),
             lower_total,
             owner <- owner,
