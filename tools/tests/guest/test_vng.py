@@ -66,4 +66,5 @@ def test_vng(logs):
     # Not vng's exit code: without udev on the host it is 255 whatever the script did.
     assert "everything worked" in text, text[-3000:]
     assert "strategy: isolate" in text, text[-3000:]
-    console.check([log])
+    # The guest's system is the host's, which may be a small one, without systemd or a network.
+    console.check([log], [r"virtme-ng-init: WARNING: failed to run: "])
