@@ -38,7 +38,7 @@ pub(crate) struct Queues<'a> {
 
 impl Queues<'_> {
     /// Gives the host pages for the balloon. It has to be notified.
-    #[expect(clippy::result_large_err, reason = "the buffer itself comes back")]
+    #[allow(clippy::result_large_err, reason = "the buffer itself comes back")]
     pub(crate) fn put_in(&self, buffer: PageBuffer) -> Result<(), Refused<PageBuffer>> {
         let event = Inflate::is_wanted().then(|| buffer.as_inflate(self.index));
         self.inflate.lock().add(buffer)?;
@@ -50,7 +50,7 @@ impl Queues<'_> {
     }
 
     /// Tells the host of pages that are to come back. It has to be notified.
-    #[expect(clippy::result_large_err, reason = "the buffer itself comes back")]
+    #[allow(clippy::result_large_err, reason = "the buffer itself comes back")]
     pub(crate) fn take_out(&self, buffer: PageBuffer) -> Result<(), Refused<PageBuffer>> {
         let event = Deflate::is_wanted().then(|| buffer.as_deflate(self.index));
         self.deflate.lock().add(buffer)?;

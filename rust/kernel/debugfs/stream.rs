@@ -106,8 +106,8 @@ impl<T: Stream> StreamFile<T> {
     ) -> impl PinInit<Self, E> + 'a {
         try_pin_init!(&this in Self {
             stream <- stream,
-            // SAFETY: The stream is initialised. It is pinned, and is dropped after the file.
             #[cfg(CONFIG_DEBUG_FS)]
+            // SAFETY: The stream is initialised. It is pinned, and is dropped after the file.
             _file: unsafe { Entry::file::<T>(&directory.0, name, this) },
             #[cfg(CONFIG_DEBUG_FS)]
             _directory: directory.0.clone(),
@@ -124,11 +124,11 @@ impl<T: Stream> StreamFile<T> {
 #[cfg(CONFIG_DEBUG_FS)]
 struct Entry(*mut bindings::dentry);
 
+#[cfg(CONFIG_DEBUG_FS)]
 // SAFETY: An entry may be removed from any thread.
-#[cfg(CONFIG_DEBUG_FS)]
 unsafe impl Send for Entry {}
-// SAFETY: With a reference files can be created in a directory, which debugfs locks.
 #[cfg(CONFIG_DEBUG_FS)]
+// SAFETY: With a reference files can be created in a directory, which debugfs locks.
 unsafe impl Sync for Entry {}
 
 #[cfg(CONFIG_DEBUG_FS)]

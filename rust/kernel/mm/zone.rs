@@ -424,9 +424,10 @@ impl FreeLists for LockedZone<'_> {
     const LISTS: usize = bindings::migratetype_MIGRATE_TYPES as usize;
 
     fn blocks(&self, order: u32) -> usize {
-        // SAFETY: The area is valid, and the lock that protects the counter is held.
-        self.area(order)
-            .map_or(0, |area| unsafe { (*area).nr_free })
+        self.area(order).map_or(0, |area| {
+            // SAFETY: The area is valid, and the lock that protects the counter is held.
+            unsafe { (*area).nr_free }
+        })
     }
 
     fn last(&self, order: u32, list: usize) -> Option<usize> {
