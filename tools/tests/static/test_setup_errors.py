@@ -424,7 +424,7 @@ def test_interrupted_kernel_build(run, cache, fake_source, tree, value, command)
     for name in ("venv", "tools", "qemu"):
         (cache / name).symlink_to(Path(value("CACHE")) / name)
     builder = subprocess.Popen(command, cwd=tree, env=env, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(100):
+    for _ in range(600):
         if list(cache.glob("kernel/*/began")):
             break
         time.sleep(0.1)
