@@ -210,10 +210,13 @@ fn add_out(this: &Balloon, queues: &Queues<'_>, buffer: PageBuffer) -> Moving {
 
 /// The host may have made room in the deflate queue: a page that waits for that goes first.
 pub(crate) fn go_on(this: &Balloon, queues: &Queues<'_>, state: &mut State) {
-    state.moving = match core::mem::replace(&mut state.moving, Moving::None) {
-        Moving::Blocked(buffer) => add_out(this, queues, buffer),
-        other => other,
-    };
+    // Asked whenever buffers are taken back: what is there is large, and nearly always stays.
+    if !matches!(state.moving, Moving::Blocked(_)) {
+        return;
+    }
+    if let Moving::Blocked(buffer) = core::mem::replace(&mut state.moving, Moving::None) {
+        state.moving = add_out(this, queues, buffer);
+    }
 }
 
 /// The host has acknowledged the new page.
